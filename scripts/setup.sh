@@ -1,0 +1,105 @@
+#!/usr/bin/env bash
+# Make .venv and put into it what one purpose needs, exactly as locked in requirements/.
+#
+#   scripts/setup.sh base            to run runhouse
+#   scripts/setup.sh dev             to test and check it
+#   scripts/setup.sh bench           to measure it
+#
+# PYTHON=/path/to/python chooses the interpreter; otherwise the newest of 3.10 and later is taken.
+# Nothing is done, in a few milliseconds, when all of it is there already.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+level="${1:-dev}"
+venv="$PWD/.venv"
+lock="requirements/$level.txt"
+stamp="$venv/ready-$level"
+
+fail() {
+    printf '%s\n' "$*" >&2
+    exit 1
+}
+
+# What the environment is made from: it is made ready again when any of this changes.
+fingerprint() {
+    echo "$venv ${PYTHON:-}"
+    cksum "$lock" requirements/uv.txt requirements/build.txt pyproject.toml scripts/setup.sh
+}
+
+is_ready() {
+    [ -x "$venv/bin/python" ] && [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$(fingerprint)" ]
+}
+
+# The newest Python that works; a name in PATH need not (pyenv has names for versions that are off).
+find_python() {
+    local name version best="" best_minor=9
+    for name in ${PYTHON:-python3 python3.10 python3.11 python3.12 python3.13 python3.14}; do
+        version="$("$name" -c 'import sys; print(*sys.version_info[:2])' 2>/dev/null)" || continue
+        if [ "${version% *}" = 3 ] && [ "${version#* }" -gt "$best_minor" ]; then
+            best="$name"
+            best_minor="${version#* }"
+        fi
+    done
+    if [ -z "$best" ]; then
+        fail "No Python for runhouse was found. It needs 3.10 or newer, and looked for:" \
+            "${PYTHON:-python3, python3.10 and later in PATH}." \
+            "Install one (Debian 12 and later: apt-get install python3-venv), or name one: make PYTHON=/path/to/python3."
+    fi
+    "$best" -c 'import sys; print(sys.executable)'
+}
+
+make_venv() {
+    local python
+    python="$(find_python)"
+    if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+        scripts/debian.sh python3-venv ||
+            fail "No virtual environment can be made. $python lacks the modules venv and ensurepip." \
+                "Install them (Debian: apt-get install python3-venv) and try again."
+    fi
+    echo "Making .venv with $python"
+    "$python" -m venv --clear "$venv" ||
+        fail "No virtual environment could be made with $python; the lines above say why." \
+            "Debian: apt-get install python3-venv. Or name another Python: make PYTHON=/path/to/python3."
+}
+
+# uv does not read pip's configuration. Whoever told pip where packages are means it for uv as well.
+follow_pip_settings() {
+    local settings value
+    settings="$("$venv/bin/python" -m pip config list 2>/dev/null)" || return 0
+    pip_setting() {
+        sed -n "s/^[a-z:]*\.\{1,2\}$1='\(.*\)'\$/\1/p" <<<"$settings" | head -n 1
+    }
+    value="$(pip_setting index-url)"
+    [ -z "$value" ] || export UV_DEFAULT_INDEX="${UV_DEFAULT_INDEX:-$value}"
+    value="$(pip_setting cert)"
+    [ -z "$value" ] || export SSL_CERT_FILE="${SSL_CERT_FILE:-$value}"
+}
+
+install() {
+    local uv="$venv/bin/uv"
+    if [ "$("$uv" --version 2>/dev/null | cut -d' ' -f2)" != "$(sed -n 's/^uv==\([^ ]*\).*/\1/p' requirements/uv.txt)" ]; then
+        "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes \
+            --requirement requirements/uv.txt
+    fi
+    follow_pip_settings
+    echo "Installing $lock"
+    "$uv" pip install --quiet --python "$venv/bin/python" --require-hashes --requirement "$lock"
+    "$uv" pip install --quiet --python "$venv/bin/python" --no-deps \
+        --build-constraints requirements/build.txt --editable .
+}
+
+[ -f "$lock" ] || fail "There is no $lock. The argument must be base, dev or bench."
+! is_ready || exit 0
+
+# Two makes at once: the second waits, then finds everything done.
+if command -v flock >/dev/null; then
+    exec 9>.venv.lock
+    flock 9
+    ! is_ready || exit 0
+fi
+if [ ! -x "$venv/bin/python" ] || ! "$venv/bin/python" -m pip --version >/dev/null 2>&1 ||
+    [ -n "${PYTHON:-}" ]; then
+    make_venv
+fi
+install
+fingerprint >"$stamp"

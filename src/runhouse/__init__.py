@@ -1,0 +1,80 @@
+"""Run your Python on any machine you can reach.
+
+```python
+import runhouse as rh
+
+box = rh.cluster("box", host="ada@gpu-box")
+remote = rh.function(train).to(box)
+remote(epochs=3)
+```
+
+Names are loaded on first use, so that `import runhouse` stays quick.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from runhouse import errors as errors
+    from runhouse.clusters.cluster import Cluster as Cluster
+    from runhouse.clusters.factory import cluster as cluster
+    from runhouse.clusters.here import here as here
+    from runhouse.clusters.status import ClusterStatus as ClusterStatus
+    from runhouse.proxies.function import Function as Function
+    from runhouse.proxies.function import function as function
+    from runhouse.proxies.module import Module as Module
+    from runhouse.proxies.module import module as module
+    from runhouse.version import __version__ as __version__
+
+    fn = function
+    cls = module
+
+_HOMES = {
+    "Cluster": "runhouse.clusters.cluster:Cluster",
+    "ClusterStatus": "runhouse.clusters.status:ClusterStatus",
+    "Function": "runhouse.proxies.function:Function",
+    "Module": "runhouse.proxies.module:Module",
+    "__version__": "runhouse.version:__version__",
+    "cls": "runhouse.proxies.module:module",
+    "cluster": "runhouse.clusters.factory:cluster",
+    "errors": "runhouse.errors:",
+    "fn": "runhouse.proxies.function:function",
+    "function": "runhouse.proxies.function:function",
+    "here": "runhouse.clusters.here:here",
+    "module": "runhouse.proxies.module:module",
+}
+
+__all__ = [  # noqa: PLE0604, F822 - loaded on first use
+    "Cluster",
+    "ClusterStatus",
+    "Function",
+    "Module",
+    "__version__",
+    "cls",
+    "cluster",
+    "errors",
+    "fn",
+    "function",
+    "here",
+    "module",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name on first use."""
+    home = _HOMES.get(name)
+    if home is None:
+        msg = f"module 'runhouse' has no attribute {name!r}"
+        raise AttributeError(msg)
+    module_name, _, attribute = home.partition(":")
+    found = importlib.import_module(module_name)
+    value = getattr(found, attribute) if attribute else found
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return sorted(__all__)

@@ -1,0 +1,272 @@
+"""This machine as a host: the embedded server, without SSH."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from runhouse.bootstrap.host import OnOutput, Placed
+from runhouse.errors import HostUnreachableError, ServerLostError, SyncError
+from runhouse.server.control import log_tail, running_server, start_server, stop_server
+from runhouse.server.daemon import ServerConfig, ServerInfo
+from runhouse.server.paths import ServerPaths
+from runhouse.ssh.project import list_project
+from runhouse.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from runhouse.settings import Settings
+
+_CHUNK = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class LocalCompleted:
+    """Hold how a local command ended."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
+class LocalTunnel:
+    """Stand for a tunnel where none is needed: both ports are on this machine."""
+
+    def __init__(self, port: int) -> None:
+        """Store the port."""
+        self.local_port = self.remote_port = port
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    def __enter__(self) -> LocalTunnel:
+        """Return the tunnel."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the tunnel."""
+        self.close()
+
+
+def server_root(settings: Settings) -> Path:
+    """Return the directory of the embedded server: one for each interpreter and installation."""
+    own = os.environ.get("RH_SERVER_ROOT")
+    if own:  # in a worker: this machine's server is the one that the worker belongs to
+        return Path(own)
+    identity = f"{sys.prefix}\0{sys.version}\0{Path(__file__).parents[1]}"
+    return settings.home / "local" / hashlib.sha256(identity.encode()).hexdigest()[:12]
+
+
+class LocalHost:
+    """Start and use the embedded server of this machine."""
+
+    def __init__(self, settings: Settings, python: str = "", port: int = 0) -> None:
+        """Store the settings; nothing starts before it is used."""
+        self._settings = settings
+        self._python = python
+        self._port = port
+        self._paths = ServerPaths(server_root(settings))
+        self._info: ServerInfo | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def host(self) -> str:
+        """Return the host's name for messages."""
+        return "localhost"
+
+    @property
+    def token(self) -> str:
+        """Return the bearer token."""
+        return self._paths.token.read_text(encoding="ascii").strip()
+
+    @property
+    def server_id(self) -> str:
+        """Return which start of the server this is."""
+        return self._served().server_id
+
+    def _served(self) -> ServerInfo:
+        return self._info if self._info is not None else self.up()
+
+    def up(self, *, replace: bool = False) -> ServerInfo:
+        """Start the embedded server unless it runs."""
+        config = ServerConfig(
+            root=str(self._paths.root),
+            version=__version__,
+            python=self._python,
+            start_timeout_s=self._settings.start_timeout_s,
+            idle_s=self._settings.local_idle_s,
+            port=self._port,
+        )
+        with self._lock:
+            self._info = start_server(config, replace=replace)
+            return self._info
+
+    def server_running(self) -> bool:
+        """Tell whether the embedded server runs."""
+        return running_server(self._paths) is not None
+
+    def stop_server(self) -> bool:
+        """Stop the embedded server."""
+        with self._lock:
+            self._info = None
+        return stop_server(self._paths)
+
+    def server_log(self) -> str:
+        """Return the end of the server's and the workers' logs."""
+        logs = [self._paths.log, *sorted(self._paths.workers.glob("*.log"))]
+        return "".join(f"==> {path} <==\n{log_tail(path)}" for path in logs if path.exists())
+
+    def disconnect(self) -> None:
+        """Forget the server; the next use looks for it again."""
+        with self._lock:
+            self._info = None
+
+    def is_connected(self) -> bool:
+        """Tell whether the server is known and runs."""
+        return self._info is not None and self.server_running()
+
+    def connect(self) -> socket.socket:
+        """Return a new connection to the data socket."""
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.connect(self._served().data)
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+    def http_path(self) -> str:
+        """Return the path of the HTTP socket."""
+        return self._served().http
+
+    def revive(self, *, start: bool) -> None:
+        """Find the server again, or start another one."""
+        info = running_server(self._paths)
+        if info is None and not start:
+            msg = (
+                "The server on this machine ended during a call. It was stopped or killed, and "
+                "the call is lost with it. Call again; a new server starts by itself."
+            )
+            raise ServerLostError(msg)
+        if info is None:
+            info = self.up()
+        self._info = info
+
+    def run(
+        self,
+        command: str,
+        *,
+        input: bytes | None = None,  # noqa: A002 - the word of subprocess.run
+        on_output: OnOutput | None = None,
+    ) -> LocalCompleted:
+        """Run a shell command on this machine."""
+        process = subprocess.Popen(  # noqa: S602 - running shell commands is what is asked for
+            command,
+            shell=True,
+            stdin=subprocess.PIPE if input is not None else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        return _collect(process, input, on_output)
+
+    def python(self) -> str:
+        """Return the interpreter of this machine's workers."""
+        return self._python or sys.executable
+
+    def interactive(self, command: str | None = None) -> int:
+        """Run a shell, or a command, on this terminal."""
+        shell = os.environ.get("SHELL", "/bin/sh")
+        argv = [shell] if command is None else [shell, "-c", command]
+        return subprocess.run(argv, check=False).returncode  # noqa: S603 - the user's own shell
+
+    def forward_port(self, local_port: int, remote_port: int, *, attempts: int = 1) -> LocalTunnel:
+        """Return the port itself: it is on this machine already.
+
+        Raises:
+            HostUnreachableError: Another local port was asked for, which needs a real tunnel.
+        """
+        del attempts
+        if local_port not in (0, remote_port):
+            msg = (
+                f"No tunnel from port {local_port} to port {remote_port} was made. Both are on this "
+                f"machine. Use port {remote_port} directly."
+            )
+            raise HostUnreachableError(msg, host=self.host)
+        return LocalTunnel(remote_port)
+
+    def place(self, root: Path) -> Placed:
+        """Return the project where it is."""
+        return Placed(str(root), list_project(root).generation)
+
+    def copy(
+        self, source: str, dest: str, *, up: bool, contents: bool, filters: Sequence[str]
+    ) -> None:
+        """Copy files on this machine."""
+        del up
+        origin, target = Path(source).expanduser(), Path(dest).expanduser()
+        ignore = shutil.ignore_patterns(*filters)
+        try:
+            if origin.is_dir():
+                into = target if contents else target / origin.name
+                shutil.copytree(origin, into, symlinks=True, ignore=ignore, dirs_exist_ok=True)
+            else:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(origin, target)
+        except (OSError, shutil.Error) as error:
+            msg = f"{source} was not copied to {dest}. {error}. Check both paths."
+            raise SyncError(msg) from error
+
+
+def _collect(
+    process: subprocess.Popen[bytes], data: bytes | None, on_output: OnOutput | None
+) -> LocalCompleted:
+    """Read a process's output as it comes."""
+    texts: dict[str, list[str]] = {"stdout": [], "stderr": []}
+
+    def read(name: str, stream: IO[bytes]) -> None:
+        with os.fdopen(
+            os.dup(stream.fileno()), encoding="utf-8", errors="replace", newline=""
+        ) as text:
+            while chunk := text.readline(_CHUNK):
+                texts[name].append(chunk)
+                if on_output is not None:
+                    on_output("stdout" if name == "stdout" else "stderr", chunk)
+
+    streams = {"stdout": process.stdout, "stderr": process.stderr}
+    threads = [
+        threading.Thread(target=read, args=(name, stream), daemon=True)
+        for name, stream in streams.items()
+        if stream is not None
+    ]
+    try:
+        with process:
+            for thread in threads:
+                thread.start()
+            if process.stdin is not None and data is not None:
+                process.stdin.write(data)
+                process.stdin.close()
+            process.wait()
+            for thread in threads:
+                thread.join()
+    except BaseException:
+        process.kill()
+        raise
+    code = process.returncode
+    return LocalCompleted(
+        code if code >= 0 else 128 - code, "".join(texts["stdout"]), "".join(texts["stderr"])
+    )

@@ -1,0 +1,1 @@
+"""Clusters: named handles on hardware, one file for each kind."""

@@ -1,0 +1,35 @@
+"""From records to clusters and back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, cast
+
+from runhouse import settings
+from runhouse.registry.kinds import resolve
+from runhouse.registry.store import Store
+
+if TYPE_CHECKING:
+    from runhouse.clusters.cluster import Cluster
+    from runhouse.registry.record import Record
+
+
+class _Kind(Protocol):
+    """Be a class of clusters that can be made from a record."""
+
+    def from_record(self, record: Record) -> Cluster:
+        """Make a cluster of this kind."""
+
+
+def store() -> Store:
+    """Return the place where records are saved, as the settings say."""
+    chosen = settings.load()
+    return Store(chosen.registry or chosen.home / "clusters")
+
+
+def load_cluster(record: Record) -> Cluster:
+    """Make a cluster of the kind that a record names.
+
+    Raises:
+        RecordError: The kind is unknown, or its fields are not those of the kind.
+    """
+    return cast("_Kind", resolve(record.kind)).from_record(record)

@@ -1,0 +1,95 @@
+"""What `cluster.status()` returns."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from runhouse.server.nodes import GpuStatus, NodeStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatus:
+    """Hold one worker process.
+
+    Attributes:
+        id: Its identity; another process in its place has another one.
+        env: The env that it runs in.
+        pid: Its process id on the host.
+        python: Its Python version.
+        project: The project directory that it works in; empty for none.
+        memory_bytes: Its memory, shared pages counted by share (PSS).
+        uptime_s: Seconds since it started.
+        running: How many calls are running in it.
+        objects: How many objects it holds.
+        calls: How many calls it has had.
+    """
+
+    id: str
+    env: str
+    pid: int
+    python: str
+    project: str
+    memory_bytes: int
+    uptime_s: float
+    running: int
+    objects: int
+    calls: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterStatus:
+    """Hold the state of a cluster.
+
+    Attributes:
+        name: The cluster's name.
+        version: Version of runhouse on the host.
+        python_version: Python version of the server.
+        pid: Process id of the server.
+        uptime_s: Seconds since the server started.
+        memory_bytes: Memory of the server (PSS).
+        running: How many calls are running.
+        objects: How many objects are held.
+        nodes: The machines, the head first.
+        workers: The worker processes.
+        autostop_mins: Idle minutes after which the cluster goes down, or None: it never does.
+    """
+
+    name: str
+    version: str
+    python_version: str
+    pid: int
+    uptime_s: float
+    memory_bytes: int
+    running: int
+    objects: int
+    nodes: tuple[NodeStatus, ...]
+    workers: tuple[WorkerStatus, ...]
+    autostop_mins: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the status as a JSON object."""
+        return asdict(self)
+
+
+def read_status(name: str, answer: Mapping[str, Any]) -> ClusterStatus:
+    """Make a status from what the server's `GET /status` says."""
+    nodes = tuple(
+        NodeStatus(**{**node, "gpus": tuple(GpuStatus(**gpu) for gpu in node["gpus"])})
+        for node in answer["nodes"]
+    )
+    return ClusterStatus(
+        name=name,
+        version=answer["version"],
+        python_version=answer["python_version"],
+        pid=answer["pid"],
+        uptime_s=answer["uptime_s"],
+        memory_bytes=answer["memory_bytes"],
+        running=answer["running"],
+        objects=answer["objects"],
+        nodes=nodes,
+        workers=tuple(WorkerStatus(**worker) for worker in answer["workers"]),
+    )

@@ -1,0 +1,302 @@
+"""All errors that runhouse raises, as one tree.
+
+```
+RunhouseError
+├── SettingsError (ValueError)           a setting has a value that cannot be used
+├── ConnectError (ConnectionError)       the host could not be reached or did not let us in
+│   ├── HostUnreachableError
+│   ├── AuthenticationError
+│   └── HostKeyChangedError
+├── CommandFailedError                   a shell command on the host ended with a non-zero code
+│   └── CommandTimeoutError (TimeoutError)   it was ended because its time was up
+├── SyncError                            files could not be copied
+├── BootstrapError                       the host was reached, but runhouse could not start there
+│   ├── NoUsablePythonError
+│   ├── HostNotWritableError
+│   ├── ServerStartError
+│   ├── WorkerStartError
+│   └── ServerBusyError
+├── ClusterError
+│   ├── ClusterNotFoundError (LookupError)
+│   ├── ClusterNotUpError
+│   ├── RecordError (ValueError)         a saved record cannot be read
+│   └── InvalidNameError (ValueError)
+├── CallError                            a call could not be made, or was lost
+│   ├── NotSerializableError (TypeError)
+│   ├── PythonMismatchError
+│   ├── ObjectNotFoundError (KeyError)
+│   ├── RunCancelledError
+│   ├── ServerLostError (ConnectionError)
+│   └── WorkerDiedError
+└── RemoteError                          the function's own exception, which could not be rebuilt here
+```
+
+Facts about a failure are attributes (`host`, `exit_code`, `stderr_tail`); the text is made from them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class RunhouseError(Exception):
+    """Be the base of every error that runhouse raises by itself."""
+
+
+class SettingsError(RunhouseError, ValueError):
+    """Report a setting (environment variable or `config.toml`) with an unusable value."""
+
+
+class ConnectError(RunhouseError, ConnectionError):
+    """Report that no connection to a host could be made.
+
+    Attributes:
+        host: The host as the user wrote it.
+    """
+
+    def __init__(self, message: str, *, host: str) -> None:
+        """Store the message and the host."""
+        super().__init__(message)
+        self.host = host
+
+
+class HostUnreachableError(ConnectError):
+    """Report a host that does not answer: wrong name, wrong port, no network, or sshd is down."""
+
+
+class AuthenticationError(ConnectError):
+    """Report a host that answered but refused every way to log in.
+
+    Attributes:
+        methods: What was tried, in order, for example `("publickey id_ed25519", "password")`.
+    """
+
+    def __init__(self, message: str, *, host: str, methods: Sequence[str] = ()) -> None:
+        """Store the message, the host and the methods tried."""
+        super().__init__(message, host=host)
+        self.methods = tuple(methods)
+
+
+class HostKeyChangedError(ConnectError):
+    """Report a host whose key differs from the one remembered in known_hosts."""
+
+
+class CommandFailedError(RunhouseError):
+    """Report a shell command that ended with a non-zero exit code.
+
+    Attributes:
+        command: The command as it was run on the host.
+        exit_code: Its exit code; 128 + N when signal N ended it.
+        stdout_tail: The end of its standard output.
+        stderr_tail: The end of its standard error.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        command: str,
+        exit_code: int,
+        stdout_tail: str = "",
+        stderr_tail: str = "",
+    ) -> None:
+        """Store the message and the facts."""
+        super().__init__(message)
+        self.command = command
+        self.exit_code = exit_code
+        self.stdout_tail = stdout_tail
+        self.stderr_tail = stderr_tail
+
+
+class CommandTimeoutError(CommandFailedError, TimeoutError):
+    """Report a shell command that was ended because it ran longer than allowed (code 124)."""
+
+
+class SyncSizeWarning(UserWarning):
+    """Warn about a project that is larger than the setting `sync_warn_mb`."""
+
+
+class SyncError(RunhouseError):
+    """Report files that could not be copied to or from a host."""
+
+
+class BootstrapError(RunhouseError):
+    """Report a host that was reached but on which runhouse could not start.
+
+    Attributes:
+        host: The host as the user wrote it.
+    """
+
+    def __init__(self, message: str, *, host: str) -> None:
+        """Store the message and the host."""
+        super().__init__(message)
+        self.host = host
+
+
+class NoUsablePythonError(BootstrapError):
+    """Report a host without a Python of version 3.10 or newer.
+
+    Attributes:
+        found: The interpreters that were found, each as `"/path (version)"`.
+    """
+
+    def __init__(self, message: str, *, host: str, found: Sequence[str] = ()) -> None:
+        """Store the message, the host and the interpreters found."""
+        super().__init__(message, host=host)
+        self.found = tuple(found)
+
+
+class HostNotWritableError(BootstrapError):
+    """Report a host whose home directory is full or read-only."""
+
+
+class ServerStartError(BootstrapError):
+    """Report a server that did not come up.
+
+    Attributes:
+        log_tail: The last lines of the server's log on the host.
+    """
+
+    def __init__(self, message: str, *, host: str, log_tail: str = "") -> None:
+        """Store the message, the host and the end of the log."""
+        super().__init__(message, host=host)
+        self.log_tail = log_tail
+
+
+class WorkerStartError(BootstrapError):
+    """Report a worker process that did not come up; the message has its last lines."""
+
+
+class ServerBusyError(BootstrapError):
+    """Report a server of another version that cannot be replaced because it is in use.
+
+    Attributes:
+        calls: How many calls are running.
+        objects: How many objects its workers hold.
+    """
+
+    def __init__(self, message: str, *, host: str, calls: int = 0, objects: int = 0) -> None:
+        """Store the message and the facts."""
+        super().__init__(message, host=host)
+        self.calls = calls
+        self.objects = objects
+
+
+class ClusterError(RunhouseError):
+    """Be the base of errors about a cluster as a named thing."""
+
+
+class ClusterNotFoundError(ClusterError, LookupError):
+    """Report a name under which no cluster is saved.
+
+    Attributes:
+        name: The name that was asked for.
+        near: Saved names that look like it.
+    """
+
+    def __init__(self, message: str, *, name: str, near: Sequence[str] = ()) -> None:
+        """Store the message and the names."""
+        super().__init__(message)
+        self.name = name
+        self.near = tuple(near)
+
+
+class ClusterNotUpError(ClusterError):
+    """Report an action that needs a running cluster on one that is not up."""
+
+
+class RecordError(ClusterError, ValueError):
+    """Report a saved record that cannot be read, or fields that a record must not hold."""
+
+
+class InvalidNameError(ClusterError, ValueError):
+    """Report a name that cannot be used for a resource."""
+
+
+class CallError(RunhouseError):
+    """Be the base of errors about one call."""
+
+
+class NotSerializableError(CallError, TypeError):
+    """Report an argument, a result or a function that cannot be pickled."""
+
+
+class PythonMismatchError(CallError):
+    """Report code that must go by value between two different minor versions of Python.
+
+    Attributes:
+        here: The version on this side, for example `"3.11"`.
+        there: The version of the worker.
+    """
+
+    def __init__(self, message: str, *, here: str, there: str) -> None:
+        """Store the message and both versions."""
+        super().__init__(message)
+        self.here = here
+        self.there = there
+
+
+class ObjectNotFoundError(CallError, KeyError):
+    """Report a key under which the cluster holds nothing."""
+
+    def __init__(self, message: str, *, key: str = "") -> None:
+        """Store the message and the key."""
+        super().__init__(message)
+        self.key = key
+
+    def __str__(self) -> str:
+        """Return the message (KeyError would show its repr)."""
+        return str(self.args[0])
+
+
+class RunCancelledError(CallError):
+    """Report a call that was cancelled before it ended."""
+
+
+class ServerLostError(CallError, ConnectionError):
+    """Report a server that went away for good while a call was running."""
+
+
+class WorkerDiedError(CallError):
+    """Report a worker process that ended in the middle of a call.
+
+    Attributes:
+        pid: The process id on the host.
+        exit_code: Its exit code, or None when a signal ended it.
+        signal_name: The signal, for example `"SIGKILL"`, or None.
+        log_tail: The last lines that it wrote.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        pid: int | None = None,
+        exit_code: int | None = None,
+        signal_name: str | None = None,
+        log_tail: str = "",
+    ) -> None:
+        """Store the message and the facts."""
+        super().__init__(message)
+        self.pid = pid
+        self.exit_code = exit_code
+        self.signal_name = signal_name
+        self.log_tail = log_tail
+
+
+class RemoteError(RunhouseError):
+    """Stand for an exception of the remote function that cannot be rebuilt here.
+
+    Attributes:
+        type_name: The qualified name of the original class, for example `"pkg.errors.MyError"`.
+        remote_traceback: The traceback as the worker printed it, with source lines.
+    """
+
+    def __init__(self, message: str, *, type_name: str, remote_traceback: str = "") -> None:
+        """Store the message, the type name and the traceback."""
+        super().__init__(message)
+        self.type_name = type_name
+        self.remote_traceback = remote_traceback

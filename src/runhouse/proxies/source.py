@@ -1,0 +1,261 @@
+"""Where a function's or class's code lives, and how it gets to a host: by reference or by value."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib
+import os
+import re
+import site
+import sys
+import sysconfig
+import tempfile
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from runhouse.wire.messages import Code
+from runhouse.wire.pickling import dumps_whole, set_main_alias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+_MARKERS = (".git", "pyproject.toml")
+_HARMLESS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Say how code gets to a host.
+
+    Attributes:
+        key: The name under which a worker keeps it.
+        root: The project directory that it needs, or None.
+        module: Module to import it from; empty: by value.
+        name: Its qualified name.
+        file: For a script: its path, relative to `root`.
+        import_roots: Directories for its imports, relative to `root`.
+        pickled: The object itself when it goes by value.
+    """
+
+    key: str
+    root: Path | None
+    module: str = ""
+    name: str = ""
+    file: str = ""
+    import_roots: tuple[str, ...] = ()
+    pickled: bytes = b""
+
+    def on_host(self, directory: str) -> Code:
+        """Return the same with paths of a host.
+
+        Args:
+            directory: Where the project is there.
+        """
+        base = PurePosixPath(directory)
+        return Code(
+            module=self.module,
+            name=self.name,
+            file=str(base / self.file) if self.file else "",
+            import_roots=tuple(str(base / root) for root in self.import_roots),
+        )
+
+
+def find_source(code: Callable[..., Any]) -> Source:
+    """Find out how a function or class gets to a host.
+
+    Module-level code of a module or script goes by reference: the project is synced and the module
+    imported there. Code without a file of its own (nested functions, lambdas, a notebook's or an
+    interpreter's), and code of a script that would run as a whole if it was imported, goes by
+    value.
+
+    Raises:
+        NotSerializableError: It must go by value and cannot be pickled.
+    """
+    module = sys.modules.get(code.__module__)
+    file = getattr(module, "__file__", None)
+    name = code.__qualname__
+    if module is None or file is None or not _found_in(module, name, code):
+        return _by_value(code, _code_file(code))
+    path = Path(file).resolve()
+    if code.__module__ == "__main__":
+        return _main_source(code, path)
+    if is_installed(path):
+        return Source(f"{code.__module__}:{name}", None, code.__module__, name)
+    top = _import_root(code.__module__, path)
+    root = project_root(path) or _loose_root(top)
+    if root is None:
+        return _by_value(code, path)
+    roots = _import_roots(root, top)
+    return Source(f"{code.__module__}:{name}", root, code.__module__, name, import_roots=roots)
+
+
+def source_of_name(reference: str) -> Source:
+    """Find out how `"module:name"` gets to a host, without importing it when it is not here.
+
+    Raises:
+        ValueError: The text does not have this form.
+    """
+    module, _, name = reference.partition(":")
+    if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", module) or not all(
+        part.isidentifier() for part in name.split(".")
+    ):
+        msg = (
+            f"{reference!r} names no function. The form is 'module:name', for example "
+            "'numpy.linalg:norm'. Correct it, or pass the function itself."
+        )
+        raise ValueError(msg)
+    try:
+        found: Any = importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError):
+        root = project_root(Path.cwd())
+        return Source(
+            reference,
+            root,
+            module,
+            name,
+            import_roots=_import_roots(root, Path.cwd()) if root else (),
+        )
+    if not callable(found) or not hasattr(found, "__qualname__"):
+        return Source(reference, None, module, name)
+    return find_source(found)
+
+
+def _found_in(module: ModuleType, name: str, code: object) -> bool:
+    """Tell whether a module holds an object under its qualified name."""
+    found: object = module
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found is code
+
+
+def _code_file(code: Any) -> Path | None:
+    """Return the file in which code was written, if it is a file."""
+    filename = getattr(getattr(code, "__code__", None), "co_filename", "")
+    path = Path(filename) if filename else None
+    return path.resolve() if path is not None and path.is_file() else None
+
+
+def _main_source(code: Callable[..., Any], path: Path) -> Source:
+    """Decide for code of the running script."""
+    root = project_root(path) or _loose_root(path.parent)
+    if root is None or not _safe_to_import(path):
+        return _by_value(code, path)
+    alias = _main_alias(path)
+    set_main_alias(alias)
+    name = code.__qualname__
+    return Source(
+        f"{alias}:{name}",
+        root,
+        alias,
+        name,
+        file=path.relative_to(root).as_posix(),
+        import_roots=_import_roots(root, path.parent),
+    )
+
+
+def _main_alias(path: Path) -> str:
+    """Return the module name under which a script is imported elsewhere."""
+    stem = re.sub(r"\W", "_", path.stem)
+    spec_name = getattr(getattr(sys.modules["__main__"], "__spec__", None), "name", None)
+    if spec_name is not None and path.stem != "__main__":  # python -m package.module
+        return str(spec_name)
+    taken = stem in sys.stdlib_module_names or stem in sys.modules or not stem.isidentifier()
+    return f"main_{stem}" if taken else stem
+
+
+def _by_value(code: Callable[..., Any], file: Path | None) -> Source:
+    here = file.parent if file is not None and not is_installed(file) else Path.cwd()
+    root = project_root(here)
+    stream = dumps_whole(code, what="the function")
+    digest = hashlib.sha256(stream).hexdigest()[:16]
+    roots = _import_roots(root, here) if root is not None else ()
+    name = code.__qualname__.rpartition(".")[2]
+    return Source(f"{name}-{digest}", root, import_roots=roots, pickled=stream)
+
+
+@lru_cache(maxsize=64)
+def _safe_to_import(path: Path) -> bool:
+    """Tell whether importing a script runs nothing that was meant for its start.
+
+    It does when everything beside definitions and plain constants is behind
+    `if __name__ == "__main__"`.
+    """
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (OSError, SyntaxError):
+        return False
+    return all(_is_harmless(statement) for statement in tree.body)
+
+
+def _is_harmless(statement: ast.stmt) -> bool:
+    if isinstance(statement, _HARMLESS):
+        return True
+    if isinstance(statement, ast.If):
+        if "__name__" in ast.dump(statement.test):
+            return True
+        return all(map(_is_harmless, [*statement.body, *statement.orelse]))
+    if isinstance(statement, ast.Try):
+        parts = [*statement.body, *statement.orelse, *statement.finalbody]
+        return all(map(_is_harmless, parts))
+    return not any(isinstance(node, ast.Call) for node in ast.walk(statement)) and isinstance(
+        statement, (ast.Assign, ast.AnnAssign, ast.Expr, ast.Pass)
+    )
+
+
+@lru_cache(maxsize=1)
+def _installed_places() -> tuple[Path, ...]:
+    """Return where the interpreter keeps its own and installed modules."""
+    paths = sysconfig.get_paths()
+    named = {paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")}
+    return tuple(
+        Path(place).resolve()
+        for place in {*named, *site.getsitepackages(), site.getusersitepackages()}
+    )
+
+
+def is_installed(path: Path) -> bool:
+    """Tell whether a file belongs to the interpreter or to an installed package."""
+    return any(path.is_relative_to(place) for place in _installed_places())
+
+
+def project_root(path: Path) -> Path | None:
+    """Return the project of a file or directory: the nearest one with `.git` or `pyproject.toml`.
+
+    The home directory and what is above it are never a project.
+    """
+    for directory in (path, *path.parents):
+        if _too_wide(directory):
+            return None
+        if any((directory / marker).exists() for marker in _MARKERS):
+            return directory
+    return None
+
+
+def _too_wide(directory: Path) -> bool:
+    """Tell whether a directory surely holds more than one project."""
+    home, temporary = Path.home().resolve(), Path(tempfile.gettempdir()).resolve()
+    return home.is_relative_to(directory) or temporary.is_relative_to(directory)
+
+
+def _loose_root(directory: Path) -> Path | None:
+    """Return the directory of code that is in no project, unless that is too wide to send."""
+    return None if _too_wide(directory) else directory
+
+
+def _import_root(module: str, path: Path) -> Path:
+    """Return the directory from which a module was imported."""
+    depth = module.count(".") + (1 if path.stem == "__init__" else 0)
+    return path.parents[depth]
+
+
+def _import_roots(root: Path, first: Path) -> tuple[str, ...]:
+    """Return, relative to a project, where its imports are looked for."""
+    places = [first, *(Path(entry or os.getcwd()).resolve() for entry in sys.path)]
+    inside = [place for place in places if place.is_relative_to(root) and not is_installed(place)]
+    return tuple(dict.fromkeys(place.relative_to(root).as_posix() for place in inside))

@@ -1,0 +1,1 @@
+"""The registry: small readable records of named resources, and credentials kept apart."""

@@ -1,0 +1,34 @@
+"""Which names a resource may have."""
+
+from __future__ import annotations
+
+import re
+
+from runhouse.errors import InvalidNameError
+
+RESERVED = frozenset({"file", "s3", "gs", "azure", "here", "ssh", "sftp", "local"})
+_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
+
+
+def check_name(name: object) -> str:
+    """Return a name that can be used for a resource.
+
+    Args:
+        name: Letters, digits, `-`, `_` and `.`, beginning with a letter or digit; at most 63.
+
+    Raises:
+        InvalidNameError: The name has another form, or is reserved.
+    """
+    if not isinstance(name, str) or _PATTERN.fullmatch(name) is None:
+        msg = (
+            f"{name!r} cannot be used as a name. A name has 1 to 63 letters, digits, '-', '_' or "
+            "'.', and begins with a letter or digit. Choose another one."
+        )
+        raise InvalidNameError(msg)
+    if name.lower() in RESERVED:
+        msg = (
+            f"{name!r} cannot be used as a name. It is reserved, as are "
+            f"{', '.join(sorted(RESERVED - {name.lower()}))}. Choose another one."
+        )
+        raise InvalidNameError(msg)
+    return name

@@ -1,0 +1,1 @@
+"""The server: the daemon on the head node. It authenticates and routes; it never unpickles."""

@@ -1,0 +1,86 @@
+"""The HTTP API, served on the server's HTTP socket (and on TCP when asked for)."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from runhouse.server.auth import is_authorized
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Generator
+
+    from starlette.requests import Request
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from runhouse.server.daemon import Daemon
+
+_OPEN_PATHS = frozenset({"/check"})
+
+
+class BearerMiddleware:
+    """Refuse every request without the token, but for the paths that tell nothing."""
+
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        """Store the application behind and the token."""
+        self._app = app
+        self._token = token
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or answer 401."""
+        if scope["type"] == "http" and scope["path"] not in _OPEN_PATHS:
+            header = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
+            if not is_authorized(header, self._token):
+                response = problem(401, "The bearer token is missing or wrong.")
+                response.headers["WWW-Authenticate"] = "Bearer"
+                await response(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def problem(status: int, detail: str) -> JSONResponse:
+    """Return an error as RFC 9457 problem details."""
+    return JSONResponse(
+        {"status": status, "detail": detail},
+        status_code=status,
+        media_type="application/problem+json",
+    )
+
+
+def create_app(daemon: Daemon) -> Starlette:
+    """Return the application of one server."""
+
+    async def check(_: Request) -> JSONResponse:
+        return JSONResponse({"ok": True})
+
+    async def status(_: Request) -> JSONResponse:
+        return JSONResponse(await daemon.status())
+
+    return Starlette(
+        routes=[Route("/check", check), Route("/status", status)],
+        middleware=[Middleware(BearerMiddleware, token=daemon.token)],
+    )
+
+
+class _Server(uvicorn.Server):
+    """Leave signals to the daemon."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Do nothing."""
+        yield
+
+
+async def serve(daemon: Daemon, listeners: list[socket.socket]) -> None:
+    """Serve HTTP on listening sockets until cancelled."""
+    config = uvicorn.Config(
+        create_app(daemon), log_config=None, access_log=False, lifespan="off", ws="none"
+    )
+    await _Server(config).serve(sockets=listeners)

@@ -1,0 +1,273 @@
+"""The server process: its birth, its life, its drain and its death."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import platform
+import secrets
+import signal
+import socket
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runhouse import extras
+from runhouse.server.auth import read_or_make_token
+from runhouse.server.data import DataSocket
+from runhouse.server.nodes import resident_bytes, this_node
+from runhouse.server.paths import ServerPaths
+from runhouse.server.workers import Workers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+log = logging.getLogger(__name__)
+
+_BACKLOG = 1024
+_IDLE_CHECK_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """Hold what a server is started with.
+
+    Attributes:
+        root: Directory of its files.
+        version: Version of runhouse that it runs.
+        digest: Digest of the runtime that it was started from.
+        python: Interpreter of workers, or empty for the server's own.
+        start_timeout_s: Longest wait for a worker to start.
+        idle_s: Ends itself after this long with nobody connected and nothing running; 0: never.
+        port: TCP port on 127.0.0.1 on which HTTP is served as well; 0: none.
+    """
+
+    root: str
+    version: str
+    digest: str = ""
+    python: str = ""
+    start_timeout_s: float = 30.0
+    idle_s: float = 0.0
+    port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInfo:
+    """Hold what a client needs to know about a running server.
+
+    Attributes:
+        pid: Its process id.
+        server_id: Made anew at every start.
+        host_id: Made once for this host and user.
+        version: Version of runhouse.
+        digest: Digest of its runtime.
+        python: Its interpreter.
+        python_version: That interpreter's version, for example `"3.11.7"`.
+        data: Path of the data socket.
+        http: Path of the HTTP socket.
+        hostname: The host's own name.
+        platform: Kernel and machine, for example `"Linux x86_64"`.
+        started_at: Seconds since the epoch.
+    """
+
+    pid: int
+    server_id: str
+    host_id: str
+    version: str
+    digest: str
+    python: str
+    python_version: str
+    data: str
+    http: str
+    hostname: str
+    platform: str
+    started_at: float
+
+
+def listen(path: Path) -> socket.socket:
+    """Return a listening Unix socket that only this user can connect to."""
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    old = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+    finally:
+        os.umask(old)
+    listener.listen(_BACKLOG)
+    listener.setblocking(False)
+    return listener
+
+
+def write_beside(path: Path, text: str) -> None:
+    """Write a file so that a reader sees either the old or the new one."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(text, encoding="utf-8")
+    beside.chmod(0o600)
+    beside.replace(path)
+
+
+class Daemon:
+    """Run one server."""
+
+    def __init__(self, config: ServerConfig) -> None:
+        """Store the configuration; `run` does the rest."""
+        self.config = config
+        self.paths = ServerPaths(Path(config.root))
+        self.token = read_or_make_token(self.paths.token)
+        sockets = self.paths.sockets()
+        self.info = ServerInfo(
+            pid=os.getpid(),
+            server_id=secrets.token_hex(8),
+            host_id=_host_id(self.paths.root / "host-id"),
+            version=config.version,
+            digest=config.digest,
+            python=sys.executable,
+            python_version=platform.python_version(),
+            data=str(sockets / "data.sock"),
+            http=str(sockets / "http.sock"),
+            hostname=socket.gethostname(),
+            platform=f"{platform.system()} {platform.machine()}",
+            started_at=time.time(),
+        )
+        self.workers = Workers(
+            self.paths, config.python or sys.executable, self._worker_environment()
+        )
+        self.workers.on_activity = self._note_activity
+        self._active_at = time.monotonic()
+        self._stopping = asyncio.Event()
+        self._http: asyncio.Task[None] | None = None
+
+    def _worker_environment(self) -> dict[str, str]:
+        """Return the variables of worker processes: ours, and which server they belong to."""
+        return dict(os.environ) | {
+            "RH_SERVER_ROOT": self.config.root,
+            "RH_HOST_ID": self.info.host_id,
+        }
+
+    def _note_activity(self) -> None:
+        self._active_at = time.monotonic()
+
+    def stop(self) -> None:
+        """Begin to drain; `run` returns when the workers have ended."""
+        self._stopping.set()
+
+    async def run(self, on_ready: Callable[[ServerInfo], None]) -> None:
+        """Serve until told to stop or idle for too long.
+
+        Args:
+            on_ready: Called once, when clients can connect.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        data_listener = listen(Path(self.info.data))
+        http_listeners = [listen(Path(self.info.http)), *self._tcp_listeners()]
+        data = DataSocket(self.workers, self.token, self.config.start_timeout_s)
+        tasks = [
+            asyncio.create_task(data.serve(data_listener)),
+            asyncio.create_task(self._watch_idle()),
+        ]
+        for listener in http_listeners:
+            loop.add_reader(listener, self._load_http, http_listeners)
+        write_beside(self.paths.info, json.dumps(asdict(self.info)) + "\n")
+        on_ready(self.info)
+        log.info(
+            "server %s is up: pid %s, version %s",
+            self.info.server_id,
+            self.info.pid,
+            self.info.version,
+        )
+        await self._stopping.wait()
+        log.info("server %s stops", self.info.server_id)
+        for task in [*tasks, *([self._http] if self._http is not None else [])]:
+            task.cancel()
+        await self.workers.stop_all()
+        for path in (self.paths.info, Path(self.info.data), Path(self.info.http)):
+            path.unlink(missing_ok=True)
+
+    def _tcp_listeners(self) -> list[socket.socket]:
+        """Return a loopback listener when a port was asked for; TCP is never the default."""
+        if not self.config.port:
+            return []
+        listener = socket.create_server(("127.0.0.1", self.config.port), backlog=_BACKLOG)
+        listener.setblocking(False)
+        return [listener]
+
+    def _load_http(self, listeners: list[socket.socket]) -> None:
+        """Load the HTTP part with the first connection: calls do not need it."""
+        loop = asyncio.get_running_loop()
+        for listener in listeners:
+            loop.remove_reader(listener)
+        self._http = loop.create_task(self._serve_http(listeners))
+
+    async def _serve_http(self, listeners: list[socket.socket]) -> None:
+        app = await asyncio.to_thread(extras.load, "runhouse.server.app", extra="server")
+        await app.serve(self, listeners)
+
+    async def _watch_idle(self) -> None:
+        """Stop when nobody is connected and nothing runs for long enough."""
+        while self.config.idle_s:
+            await asyncio.sleep(min(_IDLE_CHECK_S, self.config.idle_s / 4))
+            if self.workers.total("running") or self.workers.total("connections"):
+                self._note_activity()
+            elif time.monotonic() - self._active_at > self.config.idle_s:
+                log.info("idle for %s s", self.config.idle_s)
+                self.stop()
+                return
+
+    async def status(self) -> dict[str, object]:
+        """Return what `GET /status` tells."""
+        node = await this_node()
+        return {
+            **asdict(self.info),
+            "uptime_s": time.time() - self.info.started_at,
+            "memory_bytes": resident_bytes(self.info.pid),
+            "running": self.workers.total("running"),
+            "objects": self.workers.total("objects"),
+            "nodes": [node.to_json()],
+            "workers": [
+                {
+                    "id": worker.id,
+                    "env": worker.env,
+                    "pid": worker.pid,
+                    "python": worker.python,
+                    "project": worker.scope.project,
+                    "memory_bytes": resident_bytes(worker.pid),
+                    "uptime_s": time.time() - worker.started_at,
+                    "running": worker.state.get("running", 0),
+                    "objects": worker.state.get("objects", 0),
+                    "calls": worker.state.get("calls", 0),
+                }
+                for worker in self.workers.alive()
+            ],
+        }
+
+
+def _host_id(path: Path) -> str:
+    """Return the identity of this host and user, made once."""
+    with contextlib.suppress(FileNotFoundError):
+        known = path.read_text(encoding="ascii").strip()
+        if known:
+            return known
+    made = secrets.token_hex(16)
+    write_beside(path, made)
+    return made
+
+
+@contextlib.contextmanager
+def exclusive(path: Path, *, wait: bool) -> Iterator[bool]:
+    """Hold the lock of a file; yield False when another process has it and `wait` is off."""
+    with path.open("a", encoding="ascii") as file:
+        path.chmod(0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+            return
+        yield True

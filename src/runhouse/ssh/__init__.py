@@ -1,0 +1,1 @@
+"""SSH connections through the system's OpenSSH, one for each target."""

@@ -1,0 +1,159 @@
+"""Copy with rsync over the connection that is open."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from runhouse.errors import SyncError
+from runhouse.ssh.command import quote
+from runhouse.ssh.leash import leashed
+from runhouse.ssh.session import LANES, Session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_HOST = "host"  # any name does: the connection is open, and named by its control socket
+_FILES_VANISHED = 24
+_NOT_FOUND = 127
+# Of an rsync that does not know our options, or speaks another protocol.
+_NOT_CAPABLE = (1, 2, 4, _NOT_FOUND)
+_REFUSED = "refused by peer"
+_COUNTS = re.compile(
+    rb"^(Number of regular files transferred|Total transferred file size"
+    rb"|Number of deleted files): (\d+)",
+    re.MULTILINE,
+)
+
+
+class NoRsyncError(Exception):
+    """One of the two sides has no rsync that could be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Hold what rsync says it did.
+
+    Attributes:
+        files: Regular files transferred.
+        size_bytes: Sum of their sizes.
+        deleted: Files, links and folders deleted.
+    """
+
+    files: int
+    size_bytes: int
+    deleted: int
+
+
+def anchored(path: str) -> str:
+    """Return the exclude pattern for exactly one path from the root of the transfer."""
+    if re.search(r"[*?\[]", path):  # only then is a backslash not just a backslash
+        path = re.sub(r"([*?\[\\])", r"\\\1", path)
+    return "/" + path
+
+
+def quoted_shell(argv: Sequence[str]) -> str:
+    """Quote a command line for `rsync -e`, which knows quotes, doubled inside, but no escapes."""
+    return " ".join("'" + word.replace("'", "''") + "'" for word in argv)
+
+
+@dataclass(frozen=True, slots=True)
+class Rsync:
+    """Run rsync between this machine and the host of a session.
+
+    Attributes:
+        session: The session, whose connection is used.
+        delete: Whether to delete on the receiving side what the sending side does not have.
+        filters: Further filter rules, as in `rsync --filter`.
+        excludes: Patterns to leave out, any bytes; see `anchored`.
+        on_progress: Called with each name that is transferred.
+    """
+
+    session: Session
+    delete: bool = False
+    filters: Sequence[str] = ()
+    excludes: Sequence[str] = ()
+    on_progress: Callable[[str], None] | None = None
+
+    def push(self, source: str, dest: str, *, make: str) -> Counts:
+        """Copy to the host; `make` is the folder there to make before."""
+        return self._run([source, f"{_HOST}:{dest}"], make)
+
+    def pull(self, source: str, dest: str) -> Counts:
+        """Copy from the host."""
+        return self._run([f"{_HOST}:{source}", dest], None)
+
+    def _run(self, places: list[str], make: str | None) -> Counts:
+        if shutil.which("rsync") is None:
+            msg = "there is no rsync on this machine"
+            raise NoRsyncError(msg)
+        session = self.session
+        for _ in range(LANES):
+            session.connect()
+            code, output, errors = self._once(session, places, make)
+            if code in (0, _FILES_VANISHED):
+                found = {name: int(number) for name, number in _COUNTS.findall(output)}
+                return Counts(*(found.get(name, 0) for name in _COUNT_NAMES))
+            if _REFUSED not in errors:
+                break
+            session = session.next_lane()
+        if code in _NOT_CAPABLE:
+            raise NoRsyncError(errors)
+        msg = (
+            f"Files could not be copied between here and {self.session.target.label}. rsync ended "
+            f"with code {code}. It wrote: {errors[-2000:].strip() or 'nothing'}"
+        )
+        raise SyncError(msg)
+
+    def _once(
+        self, session: Session, places: list[str], make: str | None
+    ) -> tuple[int, bytes, str]:
+        argv = ["rsync", "-rlpt", "--protect-args", "--stats", "--no-human-readable"]
+        argv += ["-e", quoted_shell(session.shell_command()), "--rsync-path", _far_side(make)]
+        if self.delete:
+            argv.append("--delete")
+        if self.on_progress is not None:
+            argv.append("--out-format=+%n")
+        argv += [f"--filter={rule}" for rule in self.filters]
+        argv += ["--from0", "--exclude-from=-", "--", *places]
+        patterns = b"".join(_encoded(pattern) + b"\0" for pattern in self.excludes)
+        output = b""
+        with (
+            tempfile.TemporaryFile() as errors,
+            tempfile.TemporaryFile() as rules,
+        ):
+            rules.write(patterns)
+            rules.seek(0)
+            with leashed(
+                argv, stdin=rules.fileno(), stdout=subprocess.PIPE, stderr=errors.fileno()
+            ) as process:
+                for line in process.stdout or ():
+                    if self.on_progress is not None and line.startswith(b"+"):
+                        self.on_progress(line[1:].rstrip(b"\n").decode("utf-8", "replace"))
+                    else:
+                        output += line
+                code = process.wait()
+            errors.seek(0)
+            return code, output, errors.read().decode("utf-8", "replace")
+
+
+_COUNT_NAMES = (
+    b"Number of regular files transferred",
+    b"Total transferred file size",
+    b"Number of deleted files",
+)
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _far_side(make: str | None) -> str:
+    """Return what to run on the host: rsync, after making a folder, or code 127 without it."""
+    first = "" if make is None else 'mkdir -p -- "$0" || exit 11; '
+    script = f'command -v rsync >/dev/null || exit {_NOT_FOUND}; {first}exec rsync "$@"'
+    return f"sh -c {quote(script)} {quote(make or 'rsync')}"

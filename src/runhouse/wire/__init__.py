@@ -1,0 +1,1 @@
+"""What client, server and worker all know: bytes on the socket, messages, pickled values."""

@@ -1,0 +1,161 @@
+"""Values, functions and exceptions survive the way to another process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from runhouse.errors import NotSerializableError, RemoteError, WorkerDiedError
+from runhouse.wire import pickling
+from runhouse.wire.frames import Frame
+from runhouse.wire.messages import Kind
+
+
+class NeedsTwo(Exception):
+    """Have a constructor that pickle cannot call by itself."""
+
+    def __init__(self, code: int, *, hint: str) -> None:
+        super().__init__(f"code {code}")
+        self.code = code
+        self.hint = hint
+
+
+class Unpicklable(Exception):
+    """Hold something that cannot be pickled."""
+
+    def __init__(self) -> None:
+        super().__init__("holds a generator")
+        self.held = (x for x in ())
+
+
+class BrokenText(Exception):
+    """Fail when its text is made."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+def there_and_back(error: BaseException) -> BaseException:
+    """Raise, describe, and rebuild an exception."""
+    try:
+        raise error
+    except BaseException as raised:  # noqa: BLE001 - any exception is under test
+        meta, pickled = pickling.dump_error(raised)
+    return pickling.load_error(Frame(Kind.ERROR, meta, pickled.body, pickled.buffers))
+
+
+def test_large_arrays_travel_outside_of_the_stream() -> None:
+    array = np.arange(100_000)
+    pickled = pickling.dumps({"a": array})
+    assert len(pickled.buffers) == 1
+    assert len(pickled.body) < 1000
+    assert (pickling.loads(pickled.body, pickled.buffers)["a"] == array).all()
+
+
+def test_small_and_strided_arrays_travel_inside() -> None:
+    strided = np.arange(200_000).reshape(2, -1)[:, ::2]
+    pickled = pickling.dumps([np.arange(3), strided])
+    small, back = pickling.loads(pickled.body, pickled.buffers)
+    assert (back == strided).all()
+    assert small.tolist() == [0, 1, 2]
+
+
+def test_code_by_value_is_noticed() -> None:
+    offset = 3
+    by_value = pickling.dumps(lambda x: x + offset)
+    assert by_value.by_value
+    assert pickling.loads(by_value.body)(1) == 4
+    assert not pickling.dumps([Path, np.mean, {"a": (1, 2)}]).by_value
+
+
+def test_what_cannot_be_pickled_is_named() -> None:
+    with pytest.raises(NotSerializableError, match="The arguments cannot be sent: generator") as caught:
+        pickling.dumps((x for x in ()), what="the arguments")
+    assert isinstance(caught.value, TypeError)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("no", 3),
+        KeyError("key"),
+        OSError(2, "No such file", "name"),
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"),
+        NeedsTwo(3, hint="more"),
+        WorkerDiedError("died", pid=3, signal_name="SIGKILL"),
+        SystemExit(2),
+    ],
+)
+def test_exceptions_keep_type_text_and_attributes(error: BaseException) -> None:
+    back = there_and_back(error)
+    assert type(back) is type(error)
+    assert str(back) == str(error)
+    assert back.__dict__ == error.__dict__
+    assert back.args == error.args
+
+
+def test_the_remote_traceback_is_shown_with_source_lines() -> None:
+    shown = "".join(traceback.format_exception(there_and_back(ValueError("no"))))
+    assert "raise error" in shown
+    assert shown.count("ValueError: no") == 2
+
+
+def test_the_chain_of_exceptions_is_kept() -> None:
+    try:
+        try:
+            raise KeyError("inner")
+        except KeyError as inner:
+            raise ValueError("outer") from inner
+    except ValueError as outer:
+        back = there_and_back(outer)
+    assert isinstance(back.__cause__, KeyError)
+    assert isinstance(back.__cause__.__cause__, pickling.RemoteTraceback)
+
+
+@pytest.mark.parametrize("error", [Unpicklable(), BrokenText("x")])
+def test_others_are_told_in_words(error: Exception) -> None:
+    back = there_and_back(error)
+    if isinstance(error, Unpicklable):
+        assert isinstance(back, RemoteError)
+        assert back.type_name.endswith("Unpicklable")
+        assert "holds a generator" in str(back)
+        assert "raise error" in back.remote_traceback
+    else:
+        assert type(back) is BrokenText
+
+
+def test_a_class_unknown_here_is_told_in_words() -> None:
+    meta = {"type": "gone.Error", "message": "text", "traceback": "tb"}
+    body = b"\x80\x04\x8c\x04gone\x94\x8c\x05Error\x94\x93\x94."
+    back = pickling.load_error(Frame(Kind.ERROR, dict(meta), body))
+    assert isinstance(back, RemoteError)
+    assert (back.type_name, back.remote_traceback, str(back)) == ("gone.Error", "tb", "gone.Error: text")
+
+
+MAIN = """
+import pickle, sys
+from runhouse.wire import pickling
+
+class Point:
+    def __init__(self, x): self.x = x
+
+pickling.set_main_alias("script_of_mine")
+pickled = pickling.dumps(Point(3))
+assert b"script_of_mine" in bytes(pickled.body), bytes(pickled.body)
+assert not pickled.by_value
+there = pickle.dumps(Point(4)).replace(b"__main__", b"script_m")
+pickling.set_main_alias("script_m")
+back = pickling.loads(there)
+assert type(back) is Point and back.x == 4
+"""
+
+
+def test_classes_of_a_script_go_by_the_name_of_its_file(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(MAIN)
+    subprocess.run([sys.executable, str(script)], check=True, timeout=20)
