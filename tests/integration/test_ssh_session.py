@@ -22,7 +22,8 @@ from runhouse.errors import (
     SettingsError,
 )
 from runhouse.ssh.session import Session
-from tests.rigs.sshd import Sshd, free_port, processes, running_sshd, wait_until
+from tests.rigs.sshd import Sshd, free_port, processes, running_sshd
+from tests.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -214,16 +215,21 @@ Session(Target.parse("box")).interactive("echo begun; sleep 98766")
 
 
 def test_a_killed_client_leaves_no_interactive_ssh(sshd: Sshd) -> None:
+    ours, theirs = os.openpty()
     with subprocess.Popen(
         [sys.executable, "-c", _INTERACTIVE],
         env=sshd.environment(),
-        stdin=subprocess.PIPE,
+        stdin=theirs,
         stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
     ) as client:
         assert client.stdout is not None
-        assert client.stdout.readline() == b"begun\n"
+        assert client.stdout.readline().rstrip() == b"begun"
         client.kill()
     wait_until(lambda: not _masters(sshd))
+    wait_until(lambda: not processes("sleep\00098766"))
+    os.close(ours)
+    os.close(theirs)
 
 
 def _serve_once(server: socket.socket) -> None:

@@ -7,9 +7,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from getpass import getuser
 from pathlib import Path
@@ -19,17 +17,9 @@ import pytest
 from runhouse.settings import Settings
 from runhouse.ssh.session import Session
 from runhouse.ssh.target import Target
+from tests.waiting import wait_until
 
 PASSWORD = "open 'sesame' $x"
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    """Wait for a condition, and fail when it has not come in time."""
-    pause = threading.Event()
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come in time"
-        pause.wait(0.02)
 
 
 def free_port() -> int:
@@ -163,7 +153,7 @@ def running_sshd(*options: str, password: bool = False) -> Iterator[Sshd]:
         Path("/run/sshd").mkdir(exist_ok=True)
     elif password:
         pytest.skip("needs root, to give a user a password")
-    folder = Path(tempfile.mkdtemp(prefix="rh t"))  # short, as sockets are made in it
+    folder = Path(tempfile.mkdtemp(prefix="rh-t"))  # short, as sockets are made in it
     sshd = Sshd(folder, *options, password=password)
     try:
         sshd.start()

@@ -1,4 +1,295 @@
-"""placeholder"""
+"""A host behind SSH: probe it, bring the runtime, start the server, and lead everything there."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shlex
+import socket
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runhouse.bootstrap import runtime
+from runhouse.bootstrap.host import Placed
+from runhouse.bootstrap.probe import HostFacts, check_python, check_writable, probe
+from runhouse.errors import (
+    BootstrapError,
+    ConnectError,
+    HostNotWritableError,
+    ServerBusyError,
+    ServerLostError,
+    ServerStartError,
+)
+from runhouse.server.daemon import ServerConfig, ServerInfo
+from runhouse.ssh.session import Session
+from runhouse.ssh.sync import download, mirror_project, upload
+from runhouse.version import __version__
+
+if TYPE_CHECKING:
+    from runhouse.bootstrap.host import OnOutput
+    from runhouse.settings import Settings
+    from runhouse.ssh.command import Completed
+    from runhouse.ssh.target import Target
+    from runhouse.ssh.tunnel import Tunnel
+
+log = logging.getLogger(__name__)
+
+_NOT_RUNNING, _NOT_STARTED, _IN_USE = 1, 3, 4
+_NO_SPACE, _READ_ONLY = 28, 30
 
 
-class SshHost: ...
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Hold a running server: what the host said about it, its token, and the host's facts."""
+
+    info: ServerInfo
+    token: str
+    facts: HostFacts
+
+
+class SshHost:
+    """Start and use the server of a host that is reached by SSH."""
+
+    def __init__(
+        self, target: Target, settings: Settings, *, python: str = "", port: int = 0
+    ) -> None:
+        """Store what to reach; nothing is connected before it is used."""
+        self._session = Session.shared(target)
+        self._target = target
+        self._settings = settings
+        self._python = python
+        self._port = port
+        self._served: Served | None = None
+        self._lock = threading.RLock()
+        self._placed: dict[Path, str] = {}
+
+    # -- the endpoint ---------------------------------------------------------------------------
+
+    @property
+    def host(self) -> str:
+        """Return the host's name for messages."""
+        return self._target.host
+
+    @property
+    def token(self) -> str:
+        """Return the bearer token."""
+        return self._ready().token
+
+    @property
+    def server_id(self) -> str:
+        """Return which start of the server this is."""
+        return self._ready().info.server_id
+
+    def _ready(self) -> Served:
+        with self._lock:
+            if self._served is None:
+                self.up()
+            if self._served is None:
+                msg = f"The server on {self.host} did not start."
+                raise ServerStartError(msg, host=self.host)
+            return self._served
+
+    def connect(self) -> socket.socket:
+        """Return a new connection to the data socket, through the SSH connection."""
+        served = self._ready()
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.connect(str(self._session.forward_socket(served.info.data)))
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def http_path(self) -> str:
+        """Return the path of a local socket that leads to the HTTP API."""
+        return str(self._session.forward_socket(self._ready().info.http))
+
+    def revive(self, *, start: bool) -> None:
+        """Mend the SSH connection, and find or start the server."""
+        self._session.connect()
+        with self._lock:
+            known, self._served = self._served, None
+            facts = self._probe()
+            if facts.server is not None:
+                self._served = Served(facts.server, facts.token, facts)
+            elif start:
+                self.up()
+            else:
+                self._served = known
+                msg = (
+                    f"The server on {self.host} ended during a call. It was stopped or killed, and "
+                    "the call is lost with it. Call again; a new server starts by itself."
+                )
+                raise ServerLostError(msg)
+
+    # -- the server -----------------------------------------------------------------------------
+
+    def _run_with_input(self, command: str, data: bytes) -> Completed:
+        return self._session.run(command, input=data, timeout_s=self._settings.start_timeout_s * 2)
+
+    def _probe(self) -> HostFacts:
+        return probe(
+            self._run_with_input, host=self.host, digest=runtime.digest(), python=self._python
+        )
+
+    def up(self, *, replace: bool = False) -> ServerInfo:
+        """Make sure that a server of this version runs: one probe, one upload, one start."""
+        with self._lock:
+            facts = self._probe()
+            running = facts.server
+            same = running is not None and running.digest == runtime.digest()
+            if running is not None and same and not replace:
+                self._served = Served(running, facts.token, facts)
+                return running
+            check_writable(facts, host=self.host)
+            check_python(facts, host=self.host, python=self._python)
+            if not facts.has_runtime:
+                self._upload(facts)
+            self._served = self._start(facts, replace=replace)
+            return self._served.info
+
+    def _upload(self, facts: HostFacts) -> None:
+        """Bring the runtime."""
+        program = (files("runhouse.bootstrap") / "unpack.py").read_text(encoding="utf-8")
+        command = shlex.join([facts.python, "-I", "-S", "-c", program, runtime.digest()])
+        done = self._run_with_input(command, runtime.archive())
+        if done.exit_code in (_NO_SPACE, _READ_ONLY):
+            reason = "Its disk is full" if done.exit_code == _NO_SPACE else "It is read-only"
+            msg = (
+                f"The host {self.host} cannot hold the files of runhouse: {facts.home}/.rh was not "
+                f"written. {reason}: {done.stderr.strip()}. Make room there, or make it writable."
+            )
+            raise HostNotWritableError(msg, host=self.host)
+        if done.exit_code:
+            msg = (
+                f"The runtime was not brought to {self.host}. {facts.python} said: "
+                f"{done.stderr.strip()[-500:]}. Look at ~/.rh on the host."
+            )
+            raise BootstrapError(msg, host=self.host)
+
+    def _config(self, facts: HostFacts) -> ServerConfig:
+        return ServerConfig(
+            root=f"{facts.home}/.rh/hosts/{facts.hostname}",
+            version=__version__,
+            digest=runtime.digest(),
+            start_timeout_s=self._settings.start_timeout_s,
+            port=self._port,
+        )
+
+    def _server_command(self, facts: HostFacts, *words: str) -> Completed:
+        launch = f"{facts.home}/.rh/runtime/{runtime.digest()}/launch.py"
+        config = json.dumps(asdict(self._config(facts)))
+        command = shlex.join([facts.python, "-E", "-s", launch, words[0], config, *words[1:]])
+        return self._session.run(command, timeout_s=self._settings.start_timeout_s * 2)
+
+    def _start(self, facts: HostFacts, *, replace: bool) -> Served:
+        """Start the server, or take the one that somebody else has started meanwhile."""
+        done = self._server_command(facts, "start", *(["--replace"] if replace else []))
+        answer = _last_json(done.stdout)
+        if done.exit_code == 0 and answer is not None:
+            return Served(ServerInfo(**answer["server"]), answer["token"], facts)
+        if done.exit_code == _IN_USE and answer is not None:
+            raise ServerBusyError(
+                answer["error"], host=self.host, calls=answer["calls"], objects=answer["objects"]
+            )
+        if done.exit_code == _NOT_STARTED and answer is not None:
+            raise ServerStartError(answer["error"], host=self.host, log_tail=answer["log_tail"])
+        msg = (
+            f"The server on {self.host} did not start. {facts.python} ended with code "
+            f"{done.exit_code}: {done.stderr.strip()[-1000:]}. Look at ~/.rh on the host."
+        )
+        raise ServerStartError(msg, host=self.host, log_tail=done.stderr[-4096:])
+
+    def server_running(self) -> bool:
+        """Tell whether the host answers and a server runs there."""
+        return self._probe().server is not None
+
+    def stop_server(self) -> bool:
+        """Stop the server with all its workers."""
+        with self._lock:
+            facts = self._probe()
+            self._served = None
+            if facts.server is None:
+                return False
+            if not facts.has_runtime:
+                self._upload(facts)
+            done = self._server_command(facts, "stop")
+            return done.exit_code == 0
+
+    def server_log(self) -> str:
+        """Return the end of the server's and the workers' logs."""
+        command = 'cd "$HOME/.rh/hosts/$(uname -n)" 2>/dev/null && tail -n 100 -v server.log workers/*.log'
+        return self._session.run(command, timeout_s=self._settings.request_timeout_s).stdout
+
+    # -- the connection -------------------------------------------------------------------------
+
+    def disconnect(self) -> None:
+        """Close the SSH connection; the next use makes another one."""
+        with self._lock:
+            self._served = None
+        self._session.close()
+
+    def is_connected(self) -> bool:
+        """Tell whether the SSH connection is open now."""
+        return self._session.is_connected()
+
+    def run(
+        self,
+        command: str,
+        *,
+        input: bytes | None = None,  # noqa: A002 - the word of subprocess.run
+        on_output: OnOutput | None = None,
+    ) -> Completed:
+        """Run a shell command on the host."""
+        return self._session.run(command, input=input, on_output=on_output)
+
+    def python(self) -> str:
+        """Return the interpreter of the host's workers."""
+        served = self._ready()
+        return served.facts.python or served.info.python
+
+    def interactive(self, command: str | None = None) -> int:
+        """Open a shell, or run a command, on this terminal."""
+        return self._session.interactive(command)
+
+    def forward_port(self, local_port: int, remote_port: int, *, attempts: int = 1) -> Tunnel:
+        """Lead a local port to one of the host."""
+        return self._session.forward_port(local_port, remote_port, attempts=attempts)
+
+    # -- files ----------------------------------------------------------------------------------
+
+    def place(self, root: Path) -> Placed:
+        """Bring a project directory to the host; what was deleted here is deleted there."""
+        self._ready()
+        identity = f"{socket.gethostname()}\0{root}"
+        name = f"{root.name or 'root'}-{sha256(identity.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
+        directory = f".rh/code/{name}"
+        listing = mirror_project(self._session, root, directory, python=self.python())
+        return Placed(f"{self._ready().facts.home}/{directory}", listing.generation)
+
+    def copy(
+        self, source: str, dest: str, *, up: bool, contents: bool, filters: Sequence[str]
+    ) -> None:
+        """Copy files between this machine and the host."""
+        python = self.python()
+        if up:
+            local = Path(source).expanduser()
+            upload(self._session, local, dest, contents=contents, filters=filters, python=python)
+        else:
+            local = Path(dest).expanduser()
+            download(self._session, source, local, contents=contents, filters=filters, python=python)
+
+
+def _last_json(text: str) -> dict[str, object] | None:
+    """Return the JSON object on the last line of an output, if there is one."""
+    lines = text.strip().splitlines()
+    try:
+        answer = json.loads(lines[-1]) if lines else None
+    except ValueError:
+        return None
+    return answer if isinstance(answer, dict) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,19 +17,21 @@ if TYPE_CHECKING:
 # The longest socket address is 103 bytes on some systems; OpenSSH appends a dot and 16 characters
 # while it makes the control socket, ours are "<12 characters>-<process id>".
 _LONGEST_DIRECTORY = 103 - 17 - 14
+_PLAIN = re.compile(r"[\w/.,:@+=-]+")
 
 
 def private_directory(settings: Settings) -> Path:
     """Return the directory for sockets, made if need be: 0700 and owned by the user.
 
     It is `ssh/` under the setting `home`, or `/tmp/rh-<uid>` when that path is too long for a
-    socket. Safe to repeat; does not block.
+    socket, or has a character that OpenSSH would not quote when it starts itself for a jump host.
+    Safe to repeat; does not block.
 
     Raises:
         SettingsError: The directory belongs to somebody else or is open to others.
     """
     path = settings.home / "ssh"
-    if len(os.fsencode(path)) > _LONGEST_DIRECTORY:
+    if len(os.fsencode(path)) > _LONGEST_DIRECTORY or not _PLAIN.fullmatch(str(path)):
         path = Path(f"/tmp/rh-{os.getuid()}")  # noqa: S108 - made 0700, owner and mode checked below
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     facts = path.lstat()

@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Measure, and print one table. Arguments go to `python -m bench`.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+scripts/debian.sh openssh-server openssh-client rsync iproute2 || true
+scripts/setup.sh bench
+exec .venv/bin/python -m bench "$@"

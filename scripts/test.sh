@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Run all tests: first what can run side by side, then what must have the machine to itself.
+# Arguments go to pytest, both times.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# Without these, tests against real sshd processes are skipped, and each says what it misses.
+scripts/debian.sh openssh-server openssh-client rsync iproute2 git || true
+scripts/setup.sh dev
+
+# Ends with pytest's code, but for 5 (no test was chosen), which is 0 here.
+run() {
+    local code=0
+    .venv/bin/python -m pytest "$@" || code=$?
+    [ "$code" = 5 ] || return "$code"
+}
+
+code=0
+run --numprocesses "${TEST_PROCESSES:-2}" -m "not serial" "$@" || code=$?
+# Failed tests (1) do not keep the others from running; being interrupted (2) and the like do.
+if [ "$code" -le 1 ] && grep -rqE --include='test_*.py' 'mark\.serial\b' tests; then
+    run -m serial "$@" || code=$?
+fi
+exit "$code"

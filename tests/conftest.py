@@ -1,0 +1,40 @@
+"""What all tests need: a home of their own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runhouse import settings
+
+
+@pytest.fixture(scope="session", autouse=True)
+def session_home() -> Iterator[Path]:
+    """Give each test process a home of its own, so that no test touches the real `~/.rh`.
+
+    It is not in pytest's own folder because paths of Unix sockets must be short.
+    """
+    home = Path(tempfile.mkdtemp(prefix="rh-test-"))
+    with pytest.MonkeyPatch.context() as patch:
+        for variable in [name for name in os.environ if name.startswith("RH_")]:
+            patch.delenv(variable)
+        patch.setenv("RH_HOME", str(home))
+        settings.load.cache_clear()
+        yield home
+    settings.load.cache_clear()
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+def rh_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Give one test an empty home, for what it saves and counts."""
+    home = tmp_path / "rh"
+    monkeypatch.setenv("RH_HOME", str(home))
+    settings.load.cache_clear()
+    yield home
+    settings.load.cache_clear()
