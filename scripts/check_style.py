@@ -9,9 +9,12 @@ from __future__ import annotations
 import ast
 import graphlib
 import sys
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 PACKAGE = "runhouse"
 LONGEST_FILE = 1_000
@@ -106,8 +109,8 @@ def _is_type_checking(test: ast.expr) -> bool:
 def _imports_when_loaded(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
     """Yield the imports that are executed when the module is loaded."""
     if isinstance(node, ast.If) and _is_type_checking(node.test):
-        for child in node.orelse:
-            yield from _imports_when_loaded(child)
+        for statement in node.orelse:
+            yield from _imports_when_loaded(statement)
     elif isinstance(node, (ast.Import, ast.ImportFrom)):
         yield node
     elif not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
@@ -192,7 +195,7 @@ def _is_annotated(function: Function, *, bound: bool) -> bool:
     return function.returns is not None and all(argument.annotation for argument in needed)
 
 
-def annotations(sources: Iterable[Source]) -> Figure:
+def annotated_functions(sources: Iterable[Source]) -> Figure:
     """Look for functions that are not fully annotated."""
     figure = Figure("functions fully annotated", "100 %")
     count = 0
@@ -299,7 +302,7 @@ def _code_lines(sources: Iterable[Source]) -> int:
     return sum(1 for source in sources for line in source.text.splitlines() if line.strip())
 
 
-def test_ratio(sources: Iterable[Source], tests: Iterable[Source]) -> Figure:
+def suite_size(sources: Iterable[Source], tests: Iterable[Source]) -> Figure:
     """Compare the size of the test suite with the size of the package."""
     figure = Figure("test lines for each source line", f">= {TEST_RATIO:.2f}")
     ours, theirs = _code_lines(sources), _code_lines(tests)
@@ -332,11 +335,11 @@ def measure(
     return [
         import_cycles(sources),
         imports_in_functions(sources),
-        annotations([*sources, *tests, *rest]),
+        annotated_functions([*sources, *tests, *rest]),
         silent_excepts([*sources, *tests, *rest]),
         file_sizes([*sources, *tests, *rest], LONG_FILES if long_files is None else long_files),
         generic_raises(sources, argument_parsers),
-        test_ratio(sources, tests),
+        suite_size(sources, tests),
     ]
 
 

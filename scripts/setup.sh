@@ -22,12 +22,18 @@ fail() {
 
 # What the environment is made from: it is made ready again when any of this changes.
 fingerprint() {
-    echo "$venv ${PYTHON:-}"
+    echo "$venv"
     cksum "$lock" requirements/uv.txt requirements/build.txt pyproject.toml scripts/setup.sh
 }
 
+# Whether .venv is there, works, and is of the Python that was asked for.
+has_venv() {
+    [ -x "$venv/bin/python" ] && [ -f "$venv/made-with" ] || return 1
+    [ -z "${PYTHON:-}" ] || [ "$(find_python)" = "$(cat "$venv/made-with")" ]
+}
+
 is_ready() {
-    [ -x "$venv/bin/python" ] && [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$(fingerprint)" ]
+    has_venv && [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$(fingerprint)" ]
 }
 
 # The newest Python that works; a name in PATH need not (pyenv has names for versions that are off).
@@ -50,9 +56,9 @@ find_python() {
 
 make_venv() {
     local python
-    python="$(find_python)"
+    python="$(find_python)" || exit 1
     if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
-        scripts/debian.sh python3-venv ||
+        scripts/debian.sh python3-venv && "$python" -c 'import ensurepip, venv' 2>/dev/null ||
             fail "No virtual environment can be made. $python lacks the modules venv and ensurepip." \
                 "Install them (Debian: apt-get install python3-venv) and try again."
     fi
@@ -60,6 +66,7 @@ make_venv() {
     "$python" -m venv --clear "$venv" ||
         fail "No virtual environment could be made with $python; the lines above say why." \
             "Debian: apt-get install python3-venv. Or name another Python: make PYTHON=/path/to/python3."
+    echo "$python" >"$venv/made-with"
 }
 
 # uv does not read pip's configuration. Whoever told pip where packages are means it for uv as well.
@@ -97,8 +104,7 @@ if command -v flock >/dev/null; then
     flock 9
     ! is_ready || exit 0
 fi
-if [ ! -x "$venv/bin/python" ] || ! "$venv/bin/python" -m pip --version >/dev/null 2>&1 ||
-    [ -n "${PYTHON:-}" ]; then
+if ! has_venv; then
     make_venv
 fi
 install

@@ -28,10 +28,10 @@ RunhouseError
 │   ├── RunCancelledError
 │   ├── ServerLostError (ConnectionError)
 │   └── WorkerDiedError
-└── RemoteError                          the function's own exception, which could not be rebuilt here
+└── RemoteError                          the function's own exception, when it cannot be rebuilt
 ```
 
-Facts about a failure are attributes (`host`, `exit_code`, `stderr_tail`); the text is made from them.
+Facts about a failure are attributes (`host`, `exit_code`, `stderr_tail`); the text is made of them.
 """
 
 from __future__ import annotations

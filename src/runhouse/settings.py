@@ -122,7 +122,7 @@ def read(environ: dict[str, str]) -> Settings:
         SettingsError: A value cannot be used, or the file has an unknown key.
     """
     known = {field.name: field.default for field in fields(Settings)}
-    home = Path(environ.get("RH_HOME") or known["home"]).expanduser().absolute()
+    home = Path(environ.get("RH_HOME") or str(known["home"])).expanduser().absolute()
     config = home / "config.toml"
     values: dict[str, object] = {}
     for key, value in _from_file(config).items():

@@ -44,7 +44,17 @@ def test_a_function_without_a_cluster_runs_here() -> None:
 
 def test_values_of_any_picklable_kind_go_both_ways(cluster: rh.Cluster) -> None:
     identity = rh.function(sample.identity).to(cluster)
-    for value in (None, 1.5, "text é", b"bytes", {"a": [1, (2,)]}, {1, 2}, range(3), len, sample.add):
+    for value in (
+        None,
+        1.5,
+        "text é",
+        b"bytes",
+        {"a": [1, (2,)]},
+        {1, 2},
+        range(3),
+        len,
+        sample.add,
+    ):
         assert identity(value) == value
     assert rh.function(sample.move).to(cluster)(sample.Point(1, 2), 3) == sample.Point(4, 2)
     array = np.arange(1_000_000, dtype="f4").reshape(1000, -1)
@@ -215,7 +225,11 @@ def test_an_instance_by_name_is_found_under_it(cluster: rh.Cluster) -> None:
 @pytest.mark.parametrize(
     ("kill", "signal_name", "words"),
     [
-        (lambda c: rh.function(sample.die).to(c, env="doomed")(signal.SIGKILL), "SIGKILL", "about to die"),
+        (
+            lambda c: rh.function(sample.die).to(c, env="doomed")(signal.SIGKILL),
+            "SIGKILL",
+            "about to die",
+        ),
         (lambda c: rh.function(sample.crash).to(c, env="doomed")(), "SIGSEGV", "in crash"),
         (lambda c: rh.function(sample.leave).to(c, env="doomed")(7), None, "exit code 7"),
     ],
@@ -256,9 +270,7 @@ def test_ctrl_c_cancels_the_call(cluster: rh.Cluster, tmp_path: Path) -> None:
 def test_two_hundred_calls_at_once(cluster: rh.Cluster) -> None:
     identity = rh.function(sample.identity).to(cluster)
     results: list[int] = []
-    threads = [
-        threading.Thread(target=lambda n=n: results.append(identity(n))) for n in range(200)
-    ]
+    threads = [threading.Thread(target=lambda n=n: results.append(identity(n))) for n in range(200)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -269,7 +281,9 @@ def test_two_hundred_calls_at_once(cluster: rh.Cluster) -> None:
 def test_what_was_never_sent_is_not_found(cluster: rh.Cluster) -> None:
     counter = rh.module(sample.Counter).to(cluster)(1)
     object.__getattribute__(counter, "_place")
-    other = type(counter)(counter._place.__class__(sample.Counter, counter._place.placement, "gone"))  # type: ignore[attr-defined, call-arg]
+    other = type(counter)(
+        counter._place.__class__(sample.Counter, counter._place.placement, "gone")
+    )  # type: ignore[attr-defined, call-arg]
     with pytest.raises(ObjectNotFoundError, match="nothing under the key 'gone'") as caught:
         other.add()
     assert isinstance(caught.value, KeyError)

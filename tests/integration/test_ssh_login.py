@@ -6,9 +6,9 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -23,6 +23,9 @@ from runhouse.ssh.session import Session
 from runhouse.ssh.target import Target
 from tests.rigs.sshd import PASSWORD, Sshd, free_port, processes, running_sshd
 from tests.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _THREE_SENTENCES = r"(?s).+\. .+\. .+"
 

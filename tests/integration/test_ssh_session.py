@@ -9,9 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -22,8 +21,13 @@ from runhouse.errors import (
     SettingsError,
 )
 from runhouse.ssh.session import Session
+from runhouse.ssh.target import Target
 from tests.rigs.sshd import Sshd, free_port, processes, running_sshd
 from tests.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture(scope="module")
@@ -70,9 +74,9 @@ def test_output_comes_while_the_command_runs(session: Session, tmp_path: Path) -
 
 
 def test_bytes_that_are_no_text_are_replaced_and_characters_not_torn(session: Session) -> None:
-    assert session.run("printf 'a\\377'; printf '\\342'; sleep 0.05; printf '\\202\\254'").stdout == (
-        "a\N{REPLACEMENT CHARACTER}\N{EURO SIGN}"
-    )
+    assert session.run(
+        "printf 'a\\377'; printf '\\342'; sleep 0.05; printf '\\202\\254'"
+    ).stdout == ("a\N{REPLACEMENT CHARACTER}\N{EURO SIGN}")
 
 
 def test_input_reaches_the_command_whole(session: Session) -> None:
@@ -175,6 +179,24 @@ def test_a_command_is_not_repeated_when_its_connection_drops(sshd: Sshd, session
     wait_until(lambda: not processes("sleep\00098764"))
 
 
+def test_a_host_that_has_gone_silent_is_given_up_and_then_found_again(sshd: Sshd) -> None:
+    session = Session(Target.parse("box"), sshd.settings(connect_timeout_s=1.5))
+    session.connect()
+    silent = sshd.sessions()
+    for pid in silent:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        started = time.monotonic()
+        with pytest.raises(HostUnreachableError, match="has not answered for 1.5 s"):
+            session.run("true")
+        assert time.monotonic() - started < 4
+        assert session.run("echo again").stdout == "again\n"
+    finally:
+        for pid in silent:
+            os.kill(pid, signal.SIGCONT)
+        session.close()
+
+
 def test_it_connects_again_after_sshd_was_restarted(sshd: Sshd, session: Session) -> None:
     session.connect()
     sshd.stop()
@@ -187,6 +209,7 @@ def test_it_connects_again_after_sshd_was_restarted(sshd: Sshd, session: Session
 
 _CLIENT = """
 import sys
+from runhouse.ssh.session import Session
 from runhouse.ssh.session import Session
 from runhouse.ssh.target import Target
 session = Session(Target.parse("box"))
@@ -208,6 +231,7 @@ def test_a_killed_client_leaves_no_process_on_either_side(sshd: Sshd) -> None:
 
 
 _INTERACTIVE = """
+from runhouse.ssh.session import Session
 from runhouse.ssh.session import Session
 from runhouse.ssh.target import Target
 Session(Target.parse("box")).interactive("echo begun; sleep 98766")
@@ -239,9 +263,7 @@ def _serve_once(server: socket.socket) -> None:
 
 
 @pytest.mark.parametrize("name", ["plain", "a b:c'd\"[e]%h"])
-def test_a_socket_is_forwarded_whatever_its_name(
-    sshd: Sshd, session: Session, name: str
-) -> None:
+def test_a_socket_is_forwarded_whatever_its_name(sshd: Sshd, session: Session, name: str) -> None:
     remote = sshd.folder / name
     with socket.socket(socket.AF_UNIX) as server, socket.socket(socket.AF_UNIX) as client:
         server.bind(str(remote))
@@ -305,21 +327,23 @@ def test_a_taken_port_gives_way_to_the_next(session: Session) -> None:
 
 
 def test_a_tunnel_heals_though_nobody_calls(sshd: Sshd, session: Session) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        with session.forward_port(0, server.getsockname()[1]) as tunnel:
-            for master in _masters(sshd):
-                os.kill(master, signal.SIGKILL)
-            thread = threading.Thread(target=_serve_once, args=[server])
-            thread.start()
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        session.forward_port(0, server.getsockname()[1]) as tunnel,
+    ):
+        for master in _masters(sshd):
+            os.kill(master, signal.SIGKILL)
+        thread = threading.Thread(target=_serve_once, args=[server])
+        thread.start()
 
-            def answers() -> bool:
-                try:
-                    return _echo(tunnel.local_port) == b"HELLO"
-                except OSError:
-                    return False
+        def answers() -> bool:
+            try:
+                return _echo(tunnel.local_port) == b"HELLO"
+            except OSError:
+                return False
 
-            wait_until(answers)
-            thread.join()
+        wait_until(answers)
+        thread.join()
 
 
 @pytest.mark.parametrize(

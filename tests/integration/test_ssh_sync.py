@@ -8,19 +8,33 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from runhouse.errors import SyncError, SyncSizeWarning
 from runhouse.ssh.session import Session
 from runhouse.ssh.sync import download, mirror_project, upload
+from runhouse.ssh.target import Target
 from tests.rigs.sshd import Sshd, processes, running_sshd
 from tests.waiting import wait_until
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 _PYTHON = sys.executable
-_ODD_NAMES = ["a b", "c\nd", "weird*[x]?\\y", "-dash", "'q\"", "#x", "ü", "sub dir/x y", os.fsdecode(b"\xff\xfe")]
+_ODD_NAMES = [
+    "a b",
+    "c\nd",
+    "weird*[x]?\\y",
+    "-dash",
+    "'q\"",
+    "#x",
+    "ü",
+    "sub dir/x y",
+    os.fsdecode(b"\xff\xfe"),
+]
 
 
 @pytest.fixture(scope="module", params=["rsync", "no rsync"])
@@ -72,7 +86,10 @@ def _tree(root: Path) -> dict[str, tuple[str, object]]:
         elif path.is_dir():
             found[name] = ("folder", None)
         else:
-            found[name] = (path.read_bytes().hex(), (stat.S_IMODE(facts.st_mode), facts.st_mtime_ns))
+            found[name] = (
+                path.read_bytes().hex(),
+                (stat.S_IMODE(facts.st_mode), facts.st_mtime_ns),
+            )
     return found
 
 
@@ -105,9 +122,7 @@ def test_deletions_are_mirrored_and_ignored_files_stay(
         assert (copy / name).exists()
 
 
-def test_files_folders_and_links_take_each_other_s_place(
-    session: Session, tmp_path: Path
-) -> None:
+def test_files_folders_and_links_take_each_other_s_place(session: Session, tmp_path: Path) -> None:
     root, copy = tmp_path / "p", tmp_path / "c"
     (root / "a").mkdir(parents=True)
     (root / "a" / "x").touch()
@@ -129,21 +144,18 @@ def test_a_large_project_warns_with_its_largest_folders(
 ) -> None:
     (project / "raw").mkdir()
     (project / "raw" / "x.bin").write_bytes(bytes(300_000))
-    session = Session(sshd_target(sshd), sshd.settings(sync_warn_mb=0.2))
+    session = Session(Target.parse("box"), sshd.settings(sync_warn_mb=0.2))
     with pytest.warns(SyncSizeWarning, match=r"raw \(0 MB\)"):
         mirror_project(session, project, str(tmp_path / "copy"), python=_PYTHON)
     session.close()
 
 
-def sshd_target(sshd: Sshd):  # type: ignore[no-untyped-def]
-    with sshd.session() as session:
-        return session.target
-
-
 def test_a_directory_goes_there_and_back(session: Session, project: Path, tmp_path: Path) -> None:
     there, back = tmp_path / "there", tmp_path / "back"
     report = upload(session, project, str(there), python=_PYTHON)
-    assert report.files == sum(kind not in ("link", "folder") for kind, _ in _tree(project).values())
+    assert report.files == sum(
+        kind not in ("link", "folder") for kind, _ in _tree(project).values()
+    )
     assert _tree(there / "my project") == _tree(project)
     assert upload(session, project, str(there), python=_PYTHON).files == 0
     download(session, f"{there}/my project", back, python=_PYTHON)
@@ -194,7 +206,9 @@ def test_a_source_that_is_not_there_is_an_error(session: Session, tmp_path: Path
         download(session, str(tmp_path / "none"), tmp_path / "here", python=_PYTHON)
 
 
-@pytest.mark.parametrize(("dest", "kind"), [("", ValueError), ("~bob/x", ValueError), (3, TypeError)])
+@pytest.mark.parametrize(
+    ("dest", "kind"), [("", ValueError), ("~bob/x", ValueError), (3, TypeError)]
+)
 def test_bad_paths_are_refused_before_connecting(
     session: Session, tmp_path: Path, dest: str, kind: type[Exception]
 ) -> None:
@@ -219,7 +233,6 @@ def test_a_killed_client_leaves_no_copy_running(sshd: Sshd, tmp_path: Path) -> N
     source.write_bytes(bytes(1 << 20))
     with sshd.session() as session:
         session.connect()
-        os.mkfifo(tmp_path / "pipe")
         command = [sys.executable, "-c", _CLIENT, str(source), str(dest)]
         (master,) = processes(f"{sshd.folder}/ssh/")
         os.kill(master, signal.SIGSTOP)  # so that the copy cannot end

@@ -7,10 +7,10 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from getpass import getuser
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,6 +18,9 @@ from runhouse.settings import Settings
 from runhouse.ssh.session import Session
 from runhouse.ssh.target import Target
 from tests.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 PASSWORD = "open 'sesame' $x"
 

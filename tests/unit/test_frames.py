@@ -34,9 +34,13 @@ def through_socket(sent: list[Frame]) -> list[Frame | None]:
 
 
 @given(st.lists(st.tuples(META, SIZES, st.lists(SIZES, max_size=3)), max_size=3))
-def test_frames_arrive_as_they_were_sent(shapes: list[tuple[dict[str, object], int, list[int]]]) -> None:
+def test_frames_arrive_as_they_were_sent(
+    shapes: list[tuple[dict[str, object], int, list[int]]],
+) -> None:
     sent = [
-        Frame(7, meta, b"b" * body, [bytes([index % 256]) * size for index, size in enumerate(sizes)])
+        Frame(
+            7, meta, b"b" * body, [bytes([index % 256]) * size for index, size in enumerate(sizes)]
+        )
         for meta, body, sizes in shapes
     ]
     *received, end = through_socket(sent)

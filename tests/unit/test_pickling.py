@@ -74,7 +74,9 @@ def test_code_by_value_is_noticed() -> None:
 
 
 def test_what_cannot_be_pickled_is_named() -> None:
-    with pytest.raises(NotSerializableError, match="The arguments cannot be sent: generator") as caught:
+    with pytest.raises(
+        NotSerializableError, match="The arguments cannot be sent: generator"
+    ) as caught:
         pickling.dumps((x for x in ()), what="the arguments")
     assert isinstance(caught.value, TypeError)
 
@@ -134,7 +136,11 @@ def test_a_class_unknown_here_is_told_in_words() -> None:
     body = b"\x80\x04\x8c\x04gone\x94\x8c\x05Error\x94\x93\x94."
     back = pickling.load_error(Frame(Kind.ERROR, dict(meta), body))
     assert isinstance(back, RemoteError)
-    assert (back.type_name, back.remote_traceback, str(back)) == ("gone.Error", "tb", "gone.Error: text")
+    assert (back.type_name, back.remote_traceback, str(back)) == (
+        "gone.Error",
+        "tb",
+        "gone.Error: text",
+    )
 
 
 MAIN = """

@@ -282,7 +282,9 @@ class SshHost:
             upload(self._session, local, dest, contents=contents, filters=filters, python=python)
         else:
             local = Path(dest).expanduser()
-            download(self._session, source, local, contents=contents, filters=filters, python=python)
+            download(
+                self._session, source, local, contents=contents, filters=filters, python=python
+            )
 
 
 def _last_json(text: str) -> dict[str, object] | None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import importlib
 from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
 
 from runhouse.errors import RecordError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 KINDS = {
     "local": "runhouse.clusters.local:LocalCluster",
@@ -18,7 +22,7 @@ def resolve(kind: str) -> object:
     """Return the class of a kind: one of ours, or one that an installed package announces.
 
     Raises:
-        RecordError: Nobody knows the kind.
+        RecordError: Nobody knows the kind, or the package that announces it is broken.
     """
     target = KINDS.get(kind)
     if target is not None:
@@ -28,11 +32,24 @@ def resolve(kind: str) -> object:
     strangers = entry_points(group=GROUP)
     for entry in strangers:
         if entry.name == kind:
-            loaded: object = entry.load()
-            return loaded
-    known = ", ".join([*KINDS, *(entry.name for entry in strangers)])
+            return _load(entry)
+    known = ", ".join([*KINDS, *sorted({entry.name for entry in strangers})])
     msg = (
         f"There is no kind of cluster {kind!r}. The kinds are {known}. "
         "Upgrade runhouse, or install the package that brings the kind."
     )
     raise RecordError(msg)
+
+
+def _load(entry: EntryPoint) -> object:
+    """Load the class of a kind that another package brings."""
+    try:
+        loaded: object = entry.load()
+    except (ImportError, AttributeError) as error:
+        package = entry.dist.name if entry.dist is not None else entry.module
+        msg = (
+            f"The kind of cluster {entry.name!r} cannot be loaded. {entry.value} of {package} "
+            f"failed: {error}. Repair or upgrade {package}."
+        )
+        raise RecordError(msg) from error
+    return loaded

@@ -10,6 +10,11 @@ RESERVED = frozenset({"file", "s3", "gs", "azure", "here", "ssh", "sftp", "local
 _PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 
 
+def is_name(text: str) -> bool:
+    """Tell whether a text has the form of a name and is not reserved."""
+    return _PATTERN.fullmatch(text) is not None and text.lower() not in RESERVED
+
+
 def check_name(name: object) -> str:
     """Return a name that can be used for a resource.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,34 +12,61 @@ from typing import Any
 from runhouse.errors import RecordError
 
 VERSION = 1
-_SECRET = re.compile(r"password|passphrase|token|secret|credential|api_?key|key_content", re.I)
+HEAD = ("version", "kind", "name")
+_SECRET_KEY = re.compile(
+    r"password|passwd|passphrase|token(?!i[sz])|secret|credential|(api|access)[_-]?key|key_content",
+    re.IGNORECASE,
+)
+_SECRET_VALUE = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY|://[^/\s:@]+:[^/\s@]+@")
 
 
-def _check_value(path: str, value: object) -> None:
-    """Refuse what JSON cannot hold, and what looks like a credential."""
+def _copy(path: str, value: object) -> Any:
+    """Return a copy as JSON would give it back; refuse what it cannot hold, and credentials."""
     if isinstance(value, Mapping):
-        for key, inner in value.items():
-            if not isinstance(key, str):
-                msg = (
-                    f"The record field {path} has the key {key!r}. Keys must be texts. Correct it."
-                )
-                raise RecordError(msg)
-            if _SECRET.search(key):
-                msg = (
-                    f"The record field {path}.{key} was not saved. It looks like a credential, and "
-                    "records hold none. Keep it in the credentials store or in an SSH key."
-                )
-                raise RecordError(msg)
-            _check_value(f"{path}.{key}", inner)
-    elif isinstance(value, (list, tuple)):
-        for index, inner in enumerate(value):
-            _check_value(f"{path}[{index}]", inner)
-    elif value is not None and not isinstance(value, (str, int, float, bool)):
-        msg = (
-            f"The record field {path} cannot be saved. It holds a {type(value).__name__}, and "
-            "records hold only texts, numbers, lists and dicts. Convert it."
-        )
-        raise RecordError(msg)
+        return {key: _copy(f"{path}.{key}", _check_key(path, key, value)) for key in value}
+    if isinstance(value, (list, tuple)):
+        return [_copy(f"{path}[{index}]", inner) for index, inner in enumerate(value)]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise _unfit(path, f"the number {value}", "Give a finite number")
+    if isinstance(value, str):
+        return _check_text(path, value)
+    if value is not None and not isinstance(value, (int, float)):
+        raise _unfit(path, f"a {type(value).__name__}", "Convert it")
+    return value
+
+
+def _check_key(path: str, key: object, mapping: Mapping[Any, object]) -> object:
+    """Return the value of a key that may be saved."""
+    if not isinstance(key, str):
+        raise _unfit(path, f"the key {key!r}", "Make it a text")
+    if _SECRET_KEY.search(_check_text(path, key)):
+        raise _credential(f"{path}.{key}")
+    return mapping[key]
+
+
+def _check_text(path: str, text: str) -> str:
+    """Return a text that may be saved."""
+    if _SECRET_VALUE.search(text):
+        raise _credential(path)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise _unfit(path, "a text that is not Unicode", "Correct it") from error
+    return text
+
+
+def _credential(path: str) -> RecordError:
+    return RecordError(
+        f"The record field {path} was not saved. It looks like a credential, and records hold "
+        "none. Leave it out: passwords are kept apart by save(), keys are given by their path."
+    )
+
+
+def _unfit(path: str, what: str, advice: str) -> RecordError:
+    return RecordError(
+        f"The record field {path} cannot be saved. It holds {what}, and records hold texts, finite "
+        f"numbers, lists and dicts with texts as keys. {advice}."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +76,7 @@ class Record:
     Attributes:
         kind: What it describes, a key of `registry.kinds`.
         name: The resource's name.
-        fields: What the kind needs: JSON values only.
+        fields: What the kind needs: a copy, as JSON values only.
     """
 
     kind: str
@@ -56,8 +84,11 @@ class Record:
     fields: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse fields that must not be saved."""
-        _check_value("fields", self.fields)
+        """Copy the fields, and refuse those that must not be saved."""
+        taken = [key for key in HEAD if key in self.fields]
+        if taken:
+            raise _unfit("fields", f"the reserved key {taken[0]!r}", "Choose another one")
+        object.__setattr__(self, "fields", _copy("fields", self.fields))
 
     @classmethod
     def from_mapping(cls, values: object) -> Record:
@@ -76,8 +107,8 @@ class Record:
         kind, name = rest.pop("kind", None), rest.pop("name", None)
         if not isinstance(kind, str) or not isinstance(name, str):
             msg = (
-                f"This is not the definition of a resource. It needs the texts 'kind' and 'name', and "
-                f"has {sorted(map(str, values))}. Pass what config() returned."
+                "This is not the definition of a resource. It needs the texts 'kind' and 'name', "
+                f"and has {sorted(map(str, values))}. Pass what config() returned."
             )
             raise RecordError(msg)
         return cls(kind, name, rest)
@@ -91,14 +122,14 @@ class Record:
         """
         try:
             values = json.loads(text)
-        except ValueError as error:
-            msg = f"The record is not valid JSON: {error}. Correct or delete it."
+        except (ValueError, RecursionError) as error:
+            msg = f"The record cannot be read. It is not valid JSON: {error}. Correct or delete it."
             raise RecordError(msg) from error
         version = values.pop("version", None) if isinstance(values, dict) else None
         if version != VERSION:
             msg = (
-                f"The record cannot be read. Its version is {version!r}, and this version of runhouse "
-                f"reads {VERSION}. Upgrade runhouse, or delete the record."
+                f"The record cannot be read. Its version is {version!r}, and this runhouse reads "
+                f"version {VERSION}. Upgrade runhouse, or correct or delete the record."
             )
             raise RecordError(msg)
         return cls.from_mapping(values)

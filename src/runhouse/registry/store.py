@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-import os
-import tempfile
+import importlib
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
+from urllib.parse import unquote
 
-from runhouse import extras
-from runhouse.errors import ClusterNotFoundError, RecordError
-from runhouse.registry.names import check_name
+from runhouse.errors import ClusterNotFoundError, RecordError, SettingsError
+from runhouse.registry.files import write_private
+from runhouse.registry.names import check_name, is_name
 from runhouse.registry.record import Record
 
 _SUFFIX = ".json"
@@ -51,98 +52,142 @@ class _Folder:
             return None
 
     def write(self, name: str, text: str) -> None:
-        """Write beside and rename: a reader, or a crash, sees the old or the new one."""
-        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, beside = tempfile.mkstemp(dir=self._root, prefix=f".{name}.")  # mode 0600
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(beside).replace(self.where(name))
-        except BaseException:
-            Path(beside).unlink(missing_ok=True)
-            raise
+        write_private(Path(self.where(name)), text.encode("utf-8"))
 
     def delete(self, name: str) -> None:
         Path(self.where(name)).unlink(missing_ok=True)
 
     def names(self) -> list[str]:
         files = self._root.glob(f"*{_SUFFIX}") if self._root.is_dir() else ()
-        return [file.stem for file in files if not file.name.startswith(".")]
+        return [file.name.removesuffix(_SUFFIX) for file in files]
 
 
 class _Url:
-    """Keep texts below an fsspec URL, to share them."""
+    """Keep texts below an fsspec URL, to share them; nothing is loaded before the first use."""
 
     def __init__(self, url: str) -> None:
-        fsspec: Any = extras.load("fsspec", extra="registry")
-        self._files, self._root = fsspec.core.url_to_fs(url)
+        self._url = url.rstrip("/")
+        self._opened: tuple[Any, str] | None = None
+
+    def _open(self) -> tuple[Any, str]:
+        """Return the file system and the path of the root in it."""
+        if self._opened is None:
+            try:
+                fsspec = importlib.import_module("fsspec")
+                self._opened = fsspec.core.url_to_fs(self._url)
+            except (ImportError, ValueError) as error:
+                msg = (
+                    f"The registry {self._url} cannot be used. {error}. Install what its protocol "
+                    "needs, or correct the setting registry (RH_REGISTRY)."
+                )
+                raise SettingsError(msg) from error
+        return self._opened
 
     def where(self, name: str) -> str:
-        return str(PurePosixPath(self._root) / f"{name}{_SUFFIX}")
+        return f"{self._url}/{name}{_SUFFIX}"
+
+    def _path(self, name: str) -> tuple[Any, str]:
+        files, root = self._open()
+        return files, f"{root}/{name}{_SUFFIX}"
 
     def read(self, name: str) -> str | None:
+        files, path = self._path(name)
         try:
-            return str(self._files.cat_file(self.where(name)).decode("utf-8"))
+            return str(files.cat_file(path).decode("utf-8"))
         except FileNotFoundError:
             return None
 
     def write(self, name: str, text: str) -> None:
-        self._files.makedirs(self._root, exist_ok=True)
-        self._files.pipe_file(self.where(name), text.encode("utf-8"))
+        files, path = self._path(name)
+        files.makedirs(self._open()[1], exist_ok=True)
+        files.pipe_file(path, text.encode("utf-8"))
 
     def delete(self, name: str) -> None:
-        if self._files.exists(self.where(name)):
-            self._files.rm_file(self.where(name))
+        files, path = self._path(name)
+        with contextlib.suppress(FileNotFoundError):
+            files.rm_file(path)
 
     def names(self) -> list[str]:
-        if not self._files.exists(self._root):
+        files, root = self._open()
+        files.invalidate_cache(root)  # others write there too
+        try:
+            paths = [PurePosixPath(path) for path in files.ls(root, detail=False)]
+        except FileNotFoundError:
             return []
-        paths = map(PurePosixPath, self._files.ls(self._root, detail=False))
-        return [path.stem for path in paths if path.suffix == _SUFFIX]
+        return [path.name.removesuffix(_SUFFIX) for path in paths if path.suffix == _SUFFIX]
+
+
+def _place(root: Path | str) -> _Place:
+    """Return the folder or the URL that a root stands for."""
+    if isinstance(root, str) and "://" in root:
+        protocol, _, path = root.partition("://")
+        return _Folder(Path(unquote(path))) if protocol == "file" else _Url(root)
+    return _Folder(Path(root).expanduser())
 
 
 class Store:
     """Save, load and delete records by name; safe with several writers at once."""
 
     def __init__(self, root: Path | str) -> None:
-        """Store the place.
+        """Store the place; nothing is read or made.
 
         Args:
             root: A directory, made on the first save; or a URL such as `s3://team/rh`.
         """
-        self._place: _Place = (
-            _Url(root) if isinstance(root, str) and "://" in root else _Folder(Path(root))
-        )
+        self._place = _place(root)
 
     def save(self, record: Record) -> None:
-        """Save a record under its name, in place of an earlier one."""
-        self._place.write(check_name(record.name), record.to_json())
+        """Save a record under its name, in place of an earlier one.
+
+        Raises:
+            InvalidNameError: The record's name cannot be used.
+            RecordError: The place cannot be written to.
+        """
+        name = check_name(record.name)
+        try:
+            self._place.write(name, record.to_json())
+        except OSError as error:
+            msg = (
+                f"The record {self._place.where(name)} was not saved. {error}. "
+                "Make the place writable, or choose another with the setting registry."
+            )
+            raise RecordError(msg) from error
 
     def load(self, name: str) -> Record:
         """Return the record of a name.
 
         Raises:
             ClusterNotFoundError: There is none; lists names that look alike.
-            RecordError: It cannot be read.
+            RecordError: It cannot be read; it is left as it is.
         """
-        text = self._place.read(check_name(name))
+        where = self._place.where(check_name(name))
+        try:
+            text = self._place.read(name)
+        except (OSError, UnicodeDecodeError) as error:
+            msg = f"The record {where} cannot be read. {error}. Correct or delete it."
+            raise RecordError(msg) from error
         if text is None:
             raise self._not_found(name)
         try:
-            return Record.from_json(text)
+            record = Record.from_json(text)
         except RecordError as error:
-            msg = f"The record {self._place.where(name)} cannot be used. {error}"
+            msg = f"The record {where} cannot be used. {error}"
             raise RecordError(msg) from error
+        if record.name != name:
+            msg = (
+                f"The record {where} cannot be used. It is the definition of {record.name!r}, not "
+                f"of {name!r}. Correct the name in it, or rename the file."
+            )
+            raise RecordError(msg)
+        return record
 
     def delete(self, name: str) -> None:
         """Delete the record of a name; safe to repeat."""
         self._place.delete(check_name(name))
 
     def names(self) -> list[str]:
-        """Return the names of all records, sorted."""
-        return sorted(self._place.names())
+        """Return the names of all records, sorted; files with other names are not ours."""
+        return sorted(name for name in self._place.names() if is_name(name))
 
     def _not_found(self, name: str) -> ClusterNotFoundError:
         names = self.names()

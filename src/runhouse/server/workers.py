@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 import json
 import logging
 import os
@@ -30,16 +31,19 @@ _LOG_TAIL = 4096
 _LOG_LIMIT = 16 * 1024 * 1024
 _DEATHS_KEPT = 200
 _STOP_S = 3.0
-# Our package is loaded by its path, so that no other package of that name is taken; its directory
-# stands at the end of sys.path, so that the user's own packages always win.
+# Our package and cloudpickle are loaded by their paths, the latter under a name of its own, so that
+# no other ones of these names are taken; our directory stands at the end of sys.path, so that the
+# user's own packages always win.
 _LAUNCH = """\
 import sys, importlib.util as u
-d = sys.argv.pop(1)
-sys.path.append(d)
-s = u.spec_from_file_location("runhouse", d + "/runhouse/__init__.py",
-                              submodule_search_locations=[d + "/runhouse"])
-m = sys.modules["runhouse"] = u.module_from_spec(s)
-s.loader.exec_module(m)
+def load(name, file, **options):
+    s = u.spec_from_file_location(name, file, **options)
+    m = sys.modules[name] = u.module_from_spec(s)
+    s.loader.exec_module(m)
+root, pickler = sys.argv.pop(1), sys.argv.pop(1)
+sys.path.append(root)
+load("runhouse", root + "/runhouse/__init__.py", submodule_search_locations=[root + "/runhouse"])
+load("runhouse_cloudpickle", pickler)
 from runhouse.worker.main import main
 main()
 """
@@ -102,6 +106,7 @@ class Workers:
         self._python = python
         self._environment = environment
         self._package_root = str(Path(__file__).resolve().parents[2])
+        self._pickler = _find_cloudpickle()
         self._alive: dict[str, Worker] = {}
         self._current: dict[tuple[str, str], Worker] = {}
         self._locks: dict[tuple[str, str], asyncio.Lock] = {}
@@ -165,7 +170,7 @@ class Workers:
         }
         try:
             process = await asyncio.create_subprocess_exec(
-                *(python, "-c", _LAUNCH, self._package_root, json.dumps(config)),
+                *(python, "-c", _LAUNCH, self._package_root, self._pickler, json.dumps(config)),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=out_write,
                 stderr=err_write,
@@ -289,6 +294,15 @@ class Workers:
                 worker.process.kill()
         if waits:
             await asyncio.wait(waits, timeout=_STOP_S)
+
+
+def _find_cloudpickle() -> str:
+    """Return the path of the one module that cloudpickle is, without importing it here."""
+    spec = importlib.util.find_spec("cloudpickle")
+    if spec is None or spec.origin is None:
+        msg = "cloudpickle is missing beside runhouse. Install runhouse again."
+        raise ImportError(msg, name="cloudpickle")
+    return str(Path(spec.origin).with_name("cloudpickle.py"))
 
 
 def _directory(project: str) -> str:

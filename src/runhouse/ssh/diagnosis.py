@@ -138,7 +138,7 @@ class Attempt:
     def _unreachable_error(self) -> HostUnreachableError:
         label = self.target.label
         way = self.target.proxy_jump or self.target.proxy_command
-        why, advice = "The connection ended", f"Try by hand: ssh -v {label}"
+        why, advice = "The connection ended", f"Try by hand: {self.target.by_hand}"
         if self.timed_out:
             why = f"It did not let us in within {self.timeout_s:g} s"
             advice = "Look at its firewall and its load, or raise RH_CONNECT_TIMEOUT_S"
@@ -150,7 +150,11 @@ class Attempt:
                     why, advice = f"{reason} ({said})", hint
                     break
             else:
-                lines = [line for line in self.log.splitlines() if not line.startswith("debug1:")]
+                lines = [
+                    line
+                    for line in self.log.splitlines()
+                    if line.strip() and not line.startswith("debug1:")
+                ]
                 if lines:
                     why = f"ssh said: {lines[-1].strip()}"
         if way:

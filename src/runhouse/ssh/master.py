@@ -102,7 +102,7 @@ class Master:
             label = self.target.label
             msg = (
                 f"{label} was connected to, but the connection ended at once. "
-                f"No ssh process listens at {self.socket}. Try by hand: ssh -v {label}"
+                f"No ssh process listens at {self.socket}. Try by hand: {self.target.by_hand}"
             )
             raise HostUnreachableError(msg, host=label)
         return control
@@ -232,7 +232,7 @@ def _read_until_exit(process: subprocess.Popen[bytes], reading: int) -> str:
                 while chunk := os.read(reading, 1 << 16):
                     log = (log + chunk)[-_ENOUGH_LOG:]
             if ended:
-                return log.decode("utf-8", "replace")
+                return log.decode("utf-8", "replace").replace("\r", "")
             for descriptor, event in poll.poll(None if watch is not None else 10):
                 if descriptor == reading and not event & select.POLLIN:
                     poll.unregister(reading)

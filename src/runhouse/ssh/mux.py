@@ -11,6 +11,7 @@ import array
 import select
 import socket
 import struct
+import weakref
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -83,6 +84,7 @@ class Control:
             ConnectionGoneError: Nobody listens there, or nobody answers.
         """
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        weakref.finalize(self, self._socket.close)
         self._buffer = b""
         self._request = 0
         self._socket.settimeout(timeout_s)

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 _HOST = "host"  # any name does: the connection is open, and named by its control socket
 _FILES_VANISHED = 24
-_NOT_FOUND = 127
 # Of an rsync that does not know our options, or speaks another protocol.
-_NOT_CAPABLE = (1, 2, 4, _NOT_FOUND)
+_NOT_CAPABLE = (1, 2, 4)
+# Said by the host's side; rsync does not always pass an exit code on.
+_NOT_FOUND = "runhouse: this host has no rsync"
 _REFUSED = "refused by peer"
 _COUNTS = re.compile(
     rb"^(Number of regular files transferred|Total transferred file size"
@@ -101,7 +102,7 @@ class Rsync:
             if _REFUSED not in errors:
                 break
             session = session.next_lane()
-        if code in _NOT_CAPABLE:
+        if code in _NOT_CAPABLE or _NOT_FOUND in errors:
             raise NoRsyncError(errors)
         msg = (
             f"Files could not be copied between here and {self.session.target.label}. rsync ended "
@@ -153,7 +154,8 @@ def _encoded(text: str) -> bytes:
 
 
 def _far_side(make: str | None) -> str:
-    """Return what to run on the host: rsync, after making a folder, or code 127 without it."""
+    """Return what to run on the host: rsync, after making a folder."""
     first = "" if make is None else 'mkdir -p -- "$0" || exit 11; '
-    script = f'command -v rsync >/dev/null || exit {_NOT_FOUND}; {first}exec rsync "$@"'
+    found = f"command -v rsync >/dev/null || {{ echo {_NOT_FOUND} >&2; exit 127; }}"
+    script = f'{found}; {first}exec rsync "$@"'
     return f"sh -c {quote(script)} {quote(make or 'rsync')}"

@@ -124,7 +124,7 @@ class Session:
                 self._overflow.close()
             for tunnel in list(self._tunnels):
                 tunnel.close()
-            self._release()
+            self.release()
             control = self._master.attach()
             if control is not None:
                 control.terminate()
@@ -147,14 +147,15 @@ class Session:
 
     def _attach(self, control: Control) -> None:
         """Keep a conversation with the connection's owner, and put the forwards into it."""
-        self._release()
+        self.release()
         self._process_id = control.process_id()
         self._lease = control
         for tunnel in self._tunnels:
             with suppress(RefusedError):  # its port is taken; the next connection tries again
                 control.forward(*tunnel.ends)
 
-    def _release(self) -> None:
+    def release(self) -> None:
+        """Let the connection end if nobody else uses it; the next use takes it up again."""
         self._sockets.clear()
         lease, self._lease = self._lease, None
         if lease is not None:
@@ -166,11 +167,11 @@ class Session:
             try:
                 return question(self._leased())
             except ConnectionGoneError:
-                self._release()
+                self.release()
             try:
                 return question(self._leased())
             except ConnectionGoneError as error:
-                self._release()
+                self.release()
                 why = "The connection ends as soon as it is made"
                 raise self._unreachable(why) from error
 
@@ -238,6 +239,9 @@ class Session:
                 continue
             except TimeoutError as error:
                 raise timeout_error(text, exchange, timeout_s) from error
+            finally:
+                if session is not self:  # a further connection stays for its commands only
+                    session.release()
             if check and completed.exit_code:
                 raise failed_error(text, completed)
             return completed
@@ -252,7 +256,7 @@ class Session:
             if control is not None:
                 return control
             with self._lock:
-                self._release()
+                self.release()
         why = "The connection ends as soon as it is made"
         raise self._unreachable(why)
 
@@ -389,7 +393,7 @@ class Session:
         raise SettingsError(msg)
 
     def _keep(self, tunnel: Tunnel) -> None:
-        """See that a tunnel is there again after a drop, even when nobody calls, and ends with us."""
+        """See that a tunnel is made again though nobody calls, and that it ends with us."""
         atexit.register(tunnel.close)
         with self._lock:
             self._tunnels.append(tunnel)

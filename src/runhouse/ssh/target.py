@@ -198,6 +198,12 @@ proxy_command=None)
         return f"{user}{host}:{self.port}" if self.port else f"{user}{host}"
 
     @property
+    def by_hand(self) -> str:
+        """Return the command with which a user can see what happens, for messages."""
+        port = f"-p {self.port} " if self.port else ""
+        return f"ssh -v {port}{self.user}@{self.host}" if self.user else f"ssh -v {port}{self.host}"
+
+    @property
     def identity(self) -> str:
         """Return a short text that two targets share only when one connection serves both."""
         parts = (

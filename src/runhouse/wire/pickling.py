@@ -8,6 +8,7 @@ reference. The `__main__` module of a script is imported under its file's name o
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import io
 import os
 import pickle
@@ -19,8 +20,6 @@ from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, cast
 
-import cloudpickle
-
 from runhouse.errors import NotSerializableError, RemoteError
 
 if TYPE_CHECKING:
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
 # Smaller buffers are cheaper inside the stream than as pieces of their own.
 _OUT_OF_BAND = 32 * 1024
+_CLOUDPICKLE = "runhouse_cloudpickle"
 _PLAIN = (int, float, str, bool, bytes, type(None))
 _OWN_PACKAGE = str(Path(__file__).parents[1]) + os.sep
 
@@ -57,7 +57,31 @@ def resolve(module: str, name: str) -> Any:
     return found
 
 
-class _Pickler(cloudpickle.Pickler):
+def _load_cloudpickle() -> Any:
+    """Return a cloudpickle of our own, under a name of its own.
+
+    Pickles name the module that made them, and the user's environment may hold a cloudpickle of
+    another version: theirs stays `cloudpickle`, ours is the same version on both sides.
+    """
+    if _CLOUDPICKLE in sys.modules:  # a worker: it was started with the server's copy
+        return sys.modules[_CLOUDPICKLE]
+    package = importlib.util.find_spec("cloudpickle.cloudpickle")
+    if package is None or package.origin is None:
+        msg = "cloudpickle is not installed. Install runhouse again with its dependencies."
+        raise ImportError(msg, name="cloudpickle")
+    spec = importlib.util.spec_from_file_location(_CLOUDPICKLE, package.origin)
+    if spec is None or spec.loader is None:
+        msg = f"{package.origin} cannot be loaded. Install runhouse again with its dependencies."
+        raise ImportError(msg, name="cloudpickle")
+    module = sys.modules[_CLOUDPICKLE] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+_PicklerBase: Any = _load_cloudpickle().Pickler
+
+
+class _Pickler(_PicklerBase):  # type: ignore[misc] - loaded by path, so its type is not known
     """Pickle functions and classes of `__main__` by reference when it has an alias.
 
     Attributes:
