@@ -103,7 +103,11 @@ class LocalHost:
         return self._info if self._info is not None else self.up()
 
     def up(self, *, replace: bool = False) -> ServerInfo:
-        """Start the embedded server unless it runs."""
+        """Start the embedded server unless it runs; in a worker, it is the one that runs."""
+        own = running_server(self._paths) if "RH_SERVER_ROOT" in os.environ else None
+        if own is not None and not replace:
+            self._info = own
+            return own
         config = ServerConfig(
             root=str(self._paths.root),
             version=__version__,

@@ -6,19 +6,20 @@ side needs the internet. `worker/` holds what a worker imports, `server/` what o
 
 from __future__ import annotations
 
+import contextlib
+import csv
 import gzip
 import hashlib
 import io
-import os
 import sys
 import tarfile
 from functools import lru_cache
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
-import runhouse.version
 from runhouse import settings
 from runhouse.errors import RunhouseError
+from runhouse.registry.files import write_private
 
 SERVER_PACKAGES = (
     "anyio",
@@ -31,92 +32,145 @@ SERVER_PACKAGES = (
     "uvicorn",
 )
 WORKER_PACKAGES = ("cloudpickle",)
-_LEFT_OUT = ("__pycache__", "cli")
+_OWN = Path(__file__).parents[1]
+_LAUNCH = Path(__file__).with_name("launch.py")
+# Parts of our package and of others that no host uses.
+_LEFT_OUT = frozenset(
+    {"__pycache__", "cli", "py.typed", "anyio/pytest_plugin.py", "anyio/_backends/_trio.py"}
+)
 _COMPILED = (".so", ".pyd", ".dylib")
+_MARK = ".complete"
+_ARCHIVES_KEPT = 3
+
+Files = dict[str, Path]
+"""Place in the runtime -> path here."""
 
 
-def _own_files() -> list[tuple[str, Path]]:
-    """Return our own package's files: place in the runtime, path here."""
-    package = Path(runhouse.version.__file__).parent
-    return [
-        (f"worker/runhouse/{path.relative_to(package).as_posix()}", path)
-        for path in sorted(package.rglob("*"))
-        if path.is_file() and not set(path.relative_to(package).parts) & set(_LEFT_OUT)
-    ]
+def _is_wanted(path: str) -> bool:
+    """Tell whether a host needs a file, given by its path in a folder of packages."""
+    parts = path.split("/")
+    hidden = any(part.startswith(".") for part in parts)
+    return not hidden and path not in _LEFT_OUT and _LEFT_OUT.isdisjoint(parts)
 
 
-def _find(name: str) -> Distribution:
+def _tree(folder: Path, below: Path) -> Files:
+    """Return the files of a folder, named from another one above it."""
+    named = {path.relative_to(below).as_posix(): path for path in folder.rglob("*")}
+    return {name: path for name, path in named.items() if _is_wanted(name) and path.is_file()}
+
+
+def _package(name: str) -> tuple[dict[str, str], Path]:
+    """Return the recorded hash of each module file of a distribution, and their folder.
+
+    Raises:
+        RunhouseError: It is not installed, holds compiled files, or does not tell its files.
+    """
     try:
-        return distribution(name)
+        found = distribution(name)
     except PackageNotFoundError as error:
-        msg = (
-            f"The runtime for hosts cannot be made. The package {name} is missing in {sys.prefix}. "
-            "Install runhouse again with all its dependencies."
-        )
-        raise RunhouseError(msg) from error
+        reason = f"The package {name} is missing in {sys.prefix}"
+        raise _unfit(reason) from error
+    hashes = {
+        path: checksum
+        for path, checksum, _ in csv.reader((found.read_text("RECORD") or "").splitlines())
+        if path.split("/")[0] in (name, f"{name}.py") and _is_wanted(path)
+    }
+    compiled = [path for path in hashes if path.endswith(_COMPILED)]
+    if compiled:
+        reason = f"The package {name} has the compiled file {compiled[0]}, which fits few hosts"
+        raise _unfit(reason)
+    if not hashes:
+        reason = f"The package {name} is not installed as files of its own in {sys.prefix}"
+        raise _unfit(reason)
+    return hashes, Path(str(found.locate_file("")))
 
 
-def _package_files(name: str, folder: str) -> list[tuple[str, Path]]:
-    """Return a distribution's modules: place in the runtime, path here."""
-    found = []
-    for file in _find(name).files or ():
-        inside = file.parts[0] != ".." and not file.parts[0].endswith(".dist-info")
-        if not inside or "__pycache__" in file.parts:
-            continue
-        if file.suffix in _COMPILED:
-            msg = (
-                f"The runtime for hosts cannot be made. The package {name} has the compiled file "
-                f"{file}, which may not fit a host. Install its pure-Python release."
-            )
-            raise RunhouseError(msg)
-        found.append((f"{folder}/{file}", Path(str(file.locate()))))
-    return sorted(found)
+def _unfit(reason: str) -> RunhouseError:
+    return RunhouseError(
+        f"The runtime for hosts cannot be made. {reason}. Install runhouse again with its "
+        "dependencies, for example in a new virtual environment."
+    )
+
+
+def _unpacked() -> Path | None:
+    """Return the unpacked runtime that this code runs from: in a worker on a host; or None."""
+    root = _OWN.parents[1]
+    return root if (root / _MARK).is_file() else None
 
 
 @lru_cache(maxsize=1)
-def _files() -> tuple[tuple[str, Path], ...]:
-    packages = [(name, "worker") for name in WORKER_PACKAGES]
-    packages += [(name, "server") for name in SERVER_PACKAGES]
-    listed = [pair for name, folder in packages for pair in _package_files(name, folder)]
-    return (*_own_files(), ("launch.py", Path(__file__).with_name("launch.py")), *listed)
+def contents() -> Files:
+    """Return what the runtime is made of: place in it -> path here.
+
+    Raises:
+        RunhouseError: A package is missing, or cannot be sent to hosts.
+    """
+    root = _unpacked()
+    if root is not None:
+        files = _tree(root, root)
+        return {name: files[name] for name in sorted(files)}
+    files = {f"worker/{name}": path for name, path in _tree(_OWN, _OWN.parent).items()}
+    files["launch.py"] = _LAUNCH
+    for folder, packages in (("worker", WORKER_PACKAGES), ("server", SERVER_PACKAGES)):
+        for package in packages:
+            hashes, site = _package(package)
+            files |= {f"{folder}/{name}": site / name for name in hashes}
+    return {name: files[name] for name in sorted(files)}
 
 
 @lru_cache(maxsize=1)
 def digest() -> str:
-    """Return a short digest of the runtime's content, by the files' sizes and times."""
-    own = hashlib.sha256()
-    for name in (*WORKER_PACKAGES, *SERVER_PACKAGES):
-        own.update(f"{name}={_find(name).version}\n".encode())
-    for name, path in (*_own_files(), ("launch.py", Path(__file__).with_name("launch.py"))):
-        status = path.stat()
-        own.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
-    return own.hexdigest()[:16]
+    """Return a short digest of the runtime's content, which is alike wherever the content is.
+
+    Our own files are read; for the others, the hashes that their installer recorded are enough.
+
+    Raises:
+        RunhouseError: A package is missing, or cannot be sent to hosts.
+    """
+    root = _unpacked()
+    if root is not None:
+        return root.name
+    whole = hashlib.sha256()
+    own = _tree(_OWN, _OWN.parent)
+    for name in sorted(own):
+        content = own[name].read_bytes()
+        whole.update(f"{name} {len(content)}\n".encode())
+        whole.update(content)
+    for package in (*WORKER_PACKAGES, *SERVER_PACKAGES):
+        hashes, _ = _package(package)
+        whole.update("".join(f"{name} {hashes[name]}\n" for name in sorted(hashes)).encode())
+    return whole.hexdigest()[:16]
 
 
 def archive() -> bytes:
-    """Return the runtime as a gzipped tar, built once for each state of the packages."""
-    kept = settings.load().home / "cache" / f"runtime-{digest()}.tar.gz"
-    if kept.is_file():
+    """Return the runtime as a gzipped tar, built once for each digest.
+
+    Raises:
+        RunhouseError: A package is missing, or cannot be sent to hosts.
+    """
+    folder = settings.load().home / "cache"
+    kept = folder / f"runtime-{digest()}.tar.gz"
+    with contextlib.suppress(OSError):
         return kept.read_bytes()
     data = _build()
-    kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for old in kept.parent.glob("runtime-*.tar.gz"):
-        old.unlink(missing_ok=True)
-    beside = kept.with_name(f".{kept.name}.{os.getpid()}")
-    beside.write_bytes(data)
-    beside.replace(kept)
+    with contextlib.suppress(OSError):  # a home that cannot be written to costs time only
+        write_private(kept, data)
+        built = sorted(folder.glob("runtime-*.tar.gz"), key=lambda path: path.stat().st_mtime_ns)
+        for old in built[:-_ARCHIVES_KEPT]:
+            old.unlink(missing_ok=True)
     return data
 
 
 def _build() -> bytes:
+    """Pack the files: the same content gives the same bytes."""
     memory = io.BytesIO()
     with (
         gzip.GzipFile(fileobj=memory, mode="wb", compresslevel=6, mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tar,
     ):
-        for name, path in _files():
-            info = tarfile.TarInfo(name)
+        for name, path in contents().items():
             content = path.read_bytes()
+            info = tarfile.TarInfo(name)
             info.size, info.mode = len(content), 0o644
             tar.addfile(info, io.BytesIO(content))
     return memory.getvalue()

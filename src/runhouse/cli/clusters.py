@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shlex
-from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,7 @@ from runhouse.cli.output import (
     Exit,
     JsonOption,
     megabytes,
+    print_error,
     print_json,
     print_line,
     print_table,
@@ -21,12 +22,21 @@ from runhouse.clusters.cluster import Cluster
 from runhouse.clusters.factory import cluster as make_cluster
 from runhouse.clusters.here import here
 from runhouse.clusters.local import LOCAL_NAME
-from runhouse.clusters.status import ClusterStatus
+from runhouse.clusters.records import forget as forget_record
+from runhouse.errors import ClusterNotUpError, RunhouseError
+
+if TYPE_CHECKING:
+    from runhouse.clusters.status import ClusterStatus
+
+_LONGEST_NAME = 63
 
 
 def _names(incomplete: str) -> list[str]:
-    """Complete the names of clusters in a shell."""
-    return [name for name in [LOCAL_NAME, *Cluster.list()] if name.startswith(incomplete)]
+    """Complete the names of clusters in a shell, where errors have no place to be told."""
+    try:
+        return [name for name in [LOCAL_NAME, *Cluster.list()] if name.startswith(incomplete)]
+    except (RunhouseError, OSError):
+        return []
 
 
 ClusterArgument = Annotated[
@@ -43,46 +53,60 @@ def find(name: str) -> Cluster:
     """Return the cluster that a user names on the command line."""
     if name == LOCAL_NAME:
         return here
-    if "@" in name:
-        return make_cluster(name.replace("@", "-at-").replace(":", "-"), host=name)
+    if "@" in name or ":" in name:
+        plain = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")
+        return make_cluster(plain[:_LONGEST_NAME], host=name)
     return make_cluster(name)
 
 
 def list_clusters(as_json: JsonOption = False) -> None:
     """List the saved clusters, and this machine."""
     with told(as_json=as_json):
-        clusters = [here, *(Cluster.from_name(name) for name in Cluster.list())]
+        found: list[dict[str, Any]] = [here.config()]
+        rows = [[here.name, here.kind, here.address]]
+        for name in Cluster.list():
+            try:
+                cluster = Cluster.from_name(name)
+            except RunhouseError as error:  # the others are still to be listed
+                found.append({"name": name, "error": type(error).__name__, "message": str(error)})
+                rows.append([name, "unusable", "-"])
+                print_error(str(error))
+                continue
+            found.append(cluster.config())
+            rows.append([name, cluster.kind, ", ".join(cluster.ips)])
         if as_json:
-            print_json([cluster.config() for cluster in clusters])
-            return
-        rows = [[cluster.name, cluster.kind, ", ".join(cluster.ips)] for cluster in clusters]
-        print_table("", ["NAME", "KIND", "HOSTS"], rows)
+            print_json(found)
+        else:
+            print_table(["NAME", "KIND", "HOSTS"], rows)
 
 
 def status(cluster: ClusterArgument = LOCAL_NAME, as_json: JsonOption = False) -> None:
-    """Show whether a cluster is up, and what runs on it; starts nothing.
+    """Show what runs on a cluster; start nothing.
 
-    Exit code 3 when it is not up.
+    Ends with code 3 when it is not up.
     """
-    with told(as_json=as_json):
+    with told(as_json=as_json, name=cluster, up=False):
         found = find(cluster)
-        if not found.is_up():
+        try:
+            answer = found.check_server(restart_server=False).status()
+        except ClusterNotUpError:
             if as_json:
-                print_json({"name": found.name, "up": False})
+                print_json({"name": cluster, "up": False})
             else:
-                print_line(f"{found.name} is not up. Start it with: rh up {shlex.quote(cluster)}")
-            raise typer.Exit(int(Exit.NOT_UP))
-        answer = found.status()
-        if as_json:
-            print_json({"up": True, **asdict(answer)})
-        else:
-            _print_status(answer)
+                print_line(f"{cluster} is not up. Start it with: rh up {shlex.quote(cluster)}")
+            raise typer.Exit(Exit.NOT_UP) from None
+        show_status(answer, as_json=as_json)
 
 
-def _print_status(answer: ClusterStatus) -> None:
+def show_status(answer: ClusterStatus, *, as_json: bool) -> None:
+    """Print what runs on a cluster."""
+    if as_json:
+        print_json({"up": True, **answer.to_json()})
+        return
     print_line(
-        f"{answer.name} is up: runhouse {answer.version}, Python {answer.python_version}, server pid "
-        f"{answer.pid} ({megabytes(answer.memory_bytes)}), {answer.running} running, {answer.objects} objects"
+        f"{answer.name} is up: runhouse {answer.version}, Python {answer.python_version}, "
+        f"server pid {answer.pid} ({megabytes(answer.memory_bytes)}), "
+        f"{answer.running} running, {answer.objects} objects"
     )
     nodes = [
         [
@@ -95,7 +119,8 @@ def _print_status(answer: ClusterStatus) -> None:
         ]
         for node in answer.nodes
     ]
-    print_table("", ["NODE", "PLATFORM", "CPUS", "LOAD", "MEMORY FREE", "GPUS"], nodes)
+    print_line("")
+    print_table(["NODE", "PLATFORM", "CPUS", "LOAD", "MEMORY FREE", "GPUS"], nodes)
     workers = [
         [
             worker.env,
@@ -110,70 +135,78 @@ def _print_status(answer: ClusterStatus) -> None:
         for worker in answer.workers
     ]
     columns = ["ENV", "PID", "PYTHON", "MEMORY", "RUNNING", "OBJECTS", "CALLS", "PROJECT"]
-    print_table("", columns, workers)
+    if workers:
+        print_line("")
+        print_table(columns, workers)
 
 
 def up(cluster: ClusterArgument = LOCAL_NAME, as_json: JsonOption = False) -> None:
-    """Make a cluster ready: connect, and start the server unless it runs."""
-    with told(as_json=as_json):
-        found = find(cluster).up()
+    """Make a cluster ready for calls.
+
+    Connects, and starts its server unless that runs. Safe to repeat.
+    """
+    with told(as_json=as_json, name=cluster, up=False):
+        find(cluster).up()
         if as_json:
-            print_json({"name": found.name, "up": True})
+            print_json({"name": cluster, "up": True})
         else:
-            print_line(f"{found.name} is up.")
+            print_line(f"{cluster} is up.")
 
 
 def stop(cluster: ClusterArgument = LOCAL_NAME, as_json: JsonOption = False) -> None:
-    """Stop a cluster's server with all its workers; the hardware stays as it is."""
-    with told(as_json=as_json):
-        found = find(cluster)
-        stopped = found.stop()
+    """Stop a cluster's server and its workers.
+
+    Running calls are lost; the hardware stays as it is.
+    """
+    with told(as_json=as_json, name=cluster):
+        stopped = find(cluster).stop()
         if as_json:
-            print_json({"name": found.name, "stopped": stopped})
+            print_json({"name": cluster, "stopped": stopped})
         else:
-            print_line(
-                f"{found.name} was stopped." if stopped else f"{found.name} was not running."
-            )
+            print_line(f"{cluster} was stopped." if stopped else f"{cluster} was not running.")
 
 
 def ssh(cluster: ClusterArgument, as_json: JsonOption = False) -> None:
     """Open a shell on a cluster's head.
 
-    With --json, print the way to log in instead.
+    Ends with the shell's code. With --json, prints how to log in instead.
     """
-    with told(as_json=as_json):
+    with told(as_json=as_json, failed=None if as_json else Exit.NOT_RUN, name=cluster):
         found = find(cluster)
-        if as_json:
-            print_json(
-                {"name": found.name, "address": found.address, "ssh_creds": found.ssh_creds()}
-            )
-            return
-        raise typer.Exit(found.ssh())
+        if not as_json:
+            raise typer.Exit(found.ssh())
+        login = {"address": found.address, "ssh_creds": found.ssh_creds()}
+        print_json({"name": cluster, **login})
 
 
 def run(
     cluster: ClusterArgument,
     command: Annotated[
-        list[str], typer.Argument(metavar="-- COMMAND...", help="What to run there.")
+        list[str],
+        typer.Argument(
+            metavar="-- COMMAND...",
+            help="One word is a line for the shell there; several are a program and its arguments.",
+        ),
     ],
-    node: Annotated[str, typer.Option(help='A node\'s address, or "all".')] = "",
+    node: Annotated[str, typer.Option(help='Index or address of a node, or "all".')] = "0",
     as_json: JsonOption = False,
 ) -> None:
-    """Run a shell command on a cluster; its exit code becomes this one's.
+    """Run a shell command on a cluster.
 
-    Example: rh run box -- nvidia-smi
+    Ends with the command's code; of several nodes, the highest one counts.
     """
-    with told(as_json=as_json):
+    with told(as_json=as_json, failed=Exit.NOT_RUN, name=cluster):
         line = command[0] if len(command) == 1 else shlex.join(command)
-        outputs = find(cluster).run(line, stream_logs=not as_json, node=node or None)
+        place = int(node) if node.isdecimal() else node
+        outputs = find(cluster).run(line, stream_logs=not as_json, node=place)
         if as_json:
             print_json([{"exit_code": c, "stdout": out, "stderr": err} for c, out, err in outputs])
         raise typer.Exit(max(code for code, _, _ in outputs))
 
 
 def logs(cluster: ClusterArgument = LOCAL_NAME, as_json: JsonOption = False) -> None:
-    """Show the end of the server's and the workers' logs."""
-    with told(as_json=as_json):
+    """Show the end of a cluster's logs."""
+    with told(as_json=as_json, name=cluster):
         text = find(cluster).logs()
         if as_json:
             print_json({"name": cluster, "logs": text})
@@ -186,12 +219,19 @@ def forget(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete a cluster's saved record and credentials; the hardware is not touched."""
-    with told(as_json=as_json):
-        found = Cluster.from_name(cluster)
-        if not yes and not as_json:
+    """Delete a cluster's record and credentials.
+
+    The hardware is not touched, and its server goes on.
+    """
+    with told(as_json=as_json, name=cluster, forgotten=False):
+        if cluster not in Cluster.list():
+            Cluster.from_name(cluster)  # tells of names that look alike
+        if not yes and as_json:
+            msg = f"{cluster} is not forgotten. --json cannot ask whether it may be. Add --yes."
+            raise ValueError(msg)
+        if not yes:
             typer.confirm(f"Forget the cluster {cluster}?", abort=True)
-        found.delete_configs()
+        forget_record(cluster)
         if as_json:
             print_json({"name": cluster, "forgotten": True})
         else:

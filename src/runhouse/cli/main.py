@@ -2,29 +2,53 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from runhouse.cli import clusters, server
-from runhouse.cli.output import print_line
+from runhouse.cli.output import print_line, use_plain_streams
 from runhouse.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# A line of its own with a backspace keeps the lines that follow as they are.
+_EXIT_CODES = """\b
+Exit codes:
+  0  done
+  1  failed
+  2  wrong use: an unknown command, option or value
+  3  the cluster is not up
+  4  there is no such cluster
+  5  its host is out of reach, or lets nobody in
+  6  runhouse cannot start there
+  130  interrupted by Ctrl-C
+  `rh run` and `rh ssh` end with the code of what they ran, and with 255 when
+  that did not run to its end.
+"""
+
+_COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
+    ("list", clusters.list_clusters, ("rh list", "rh list --json")),
+    ("status", clusters.status, ("rh status box", "rh status ada@gpu-box --json")),
+    ("up", clusters.up, ("rh up box",)),
+    ("ssh", clusters.ssh, ("rh ssh box",)),
+    ("run", clusters.run, ("rh run box -- nvidia-smi -L", "rh run box -- 'cd data && ls | wc -l'")),
+    ("logs", clusters.logs, ("rh logs box",)),
+    ("stop", clusters.stop, ("rh stop box",)),
+    ("forget", clusters.forget, ("rh forget box --yes",)),
+)
 
 app = typer.Typer(
     name="runhouse",
-    help="Run your Python on any machine you can reach.",
     no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
 )
-app.command("list")(clusters.list_clusters)
-app.command()(clusters.status)
-app.command()(clusters.up)
-app.command()(clusters.ssh)
-app.command()(clusters.run)
-app.command()(clusters.logs)
-app.command()(clusters.stop)
-app.command()(clusters.forget)
+for _name, _function, _examples in _COMMANDS:
+    _epilog = "\n".join(["\b", "Example:", *(f"  {example}" for example in _examples)])
+    app.command(_name, epilog=_epilog)(_function)
 app.add_typer(server.app, name="server")
 
 
@@ -34,7 +58,7 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(epilog=_EXIT_CODES)
 def options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
@@ -46,4 +70,5 @@ def options(
 
 def main() -> None:
     """Run the command line."""
+    use_plain_streams()
     app()

@@ -1,27 +1,38 @@
-"""What commands print, and the exit codes that scripts can rely on."""
+"""What commands print, and the exit codes that scripts can rely on.
+
+0 done, 1 failed, 2 wrong use, 3 the cluster is not up, 4 there is no such cluster, 5 its host is
+out of reach or lets nobody in, 6 runhouse cannot start there, 130 interrupted, 141 nobody reads the
+output. `rh run` and `rh ssh` end with the code of what they ran; when that did not run to its end,
+with 255, as ssh does.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import io
 import json
+import os
 import sys
-from collections.abc import Iterator
 from enum import IntEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from runhouse.errors import (
     BootstrapError,
     ClusterNotFoundError,
     ClusterNotUpError,
     ConnectError,
+    InvalidNameError,
     RunhouseError,
 )
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document and nothing else.")
+]
 
 
 class Exit(IntEnum):
@@ -34,34 +45,54 @@ class Exit(IntEnum):
     NOT_FOUND = 4
     UNREACHABLE = 5
     NOT_STARTED = 6
+    INTERRUPTED = 130
+    PIPE_CLOSED = 141
+    NOT_RUN = 255
 
 
 _CODES: tuple[tuple[type[Exception], Exit], ...] = (
     (ClusterNotFoundError, Exit.NOT_FOUND),
     (ClusterNotUpError, Exit.NOT_UP),
+    (InvalidNameError, Exit.USAGE),
     (ConnectError, Exit.UNREACHABLE),
     (BootstrapError, Exit.NOT_STARTED),
     (RunhouseError, Exit.FAILED),
     (ValueError, Exit.USAGE),
+    (OSError, Exit.FAILED),
 )
 
 
-def print_json(value: Any) -> None:
+def use_plain_streams() -> None:
+    """Show what the terminal's encoding does not have as a question mark, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def print_json(value: object) -> None:
     """Print a value as one JSON document."""
-    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+    print_line(json.dumps(value, indent=2))
 
 
 def print_line(text: str) -> None:
     """Print one line, without any markup."""
     sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
-def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    """Print a table; plain where the output is no terminal."""
-    table = Table(*columns, title=title or None, title_justify="left", box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*row)
-    Console(highlight=False, markup=False).print(table)
+def print_error(message: str) -> None:
+    """Print a message about what went wrong."""
+    sys.stderr.write(f"Error: {message}\n")
+    sys.stderr.flush()
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print columns under headings; a line is never cut or wrapped."""
+    lines = [columns, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        print_line("  ".join(cells).rstrip())
 
 
 def megabytes(size_bytes: int) -> str:
@@ -70,15 +101,27 @@ def megabytes(size_bytes: int) -> str:
 
 
 @contextlib.contextmanager
-def told(*, as_json: bool) -> Iterator[None]:
-    """Turn errors of the block into a message on stderr and an exit code."""
+def told(*, as_json: bool, failed: Exit | None = None, **facts: object) -> Iterator[None]:
+    """Turn errors of the block into one message on stderr and an exit code.
+
+    Args:
+        as_json: Describe the error on stdout too, as a JSON object.
+        failed: The exit code for all errors, or None: one that depends on the error.
+        **facts: What else the JSON object is to hold.
+    """
     try:
         yield
+    except BrokenPipeError:
+        # Whoever read our output has enough of it; Python is not to complain when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(Exit.PIPE_CLOSED) from None
     except KeyboardInterrupt:
-        raise typer.Exit(130) from None
-    except (RunhouseError, ValueError) as error:
+        if as_json:
+            print_json({**facts, "error": "KeyboardInterrupt", "message": "Interrupted."})
+        raise typer.Exit(Exit.INTERRUPTED) from None
+    except (RunhouseError, ValueError, OSError) as error:
         code = next(code for kind, code in _CODES if isinstance(error, kind))
         if as_json:
-            print_json({"error": type(error).__name__, "message": str(error)})
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
-        raise typer.Exit(int(code)) from error
+            print_json({**facts, "error": type(error).__name__, "message": str(error)})
+        print_error(str(error))
+        raise typer.Exit(code if failed is None else failed) from error

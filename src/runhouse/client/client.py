@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from runhouse.wire.messages import Call
     from runhouse.wire.pickling import Pickled
 
+# How long a new call tries to get through to a server that is said to run.
+_FRESH_ATTEMPTS_S = 3.0
+
 
 class Client:
     """Make calls to the workers of one server; safe for use from several threads."""
@@ -97,18 +100,27 @@ class Client:
 
     def open(self, target: Target) -> Connection:
         """Open a connection for a call that has not been sent yet; heal what is in the way."""
-        try:
-            return self._greet(target)
-        except OSError:
+        reconnect = Reconnect(_FRESH_ATTEMPTS_S)
+        while True:
+            try:
+                return self._greet(target)
+            except CallError:  # the server has answered
+                raise
+            except OSError as error:
+                pause = reconnect.next_pause()
+                if isinstance(error, ConnectError):
+                    raise
+                if pause is None:
+                    raise self._unreachable(error) from error
+                time.sleep(pause)
             self.endpoint.revive(start=True)
-        try:
-            return self._greet(target)
-        except OSError as error:
-            msg = (
-                f"The server on {self.endpoint.host} cannot be reached. It runs, but a connection "
-                f"to it failed: {error}. Look at `rh logs`, or use cluster.restart_server()."
-            )
-            raise ConnectError(msg, host=self.endpoint.host) from error
+
+    def _unreachable(self, error: OSError) -> ConnectError:
+        return ConnectError(
+            f"The server on {self.endpoint.host} cannot be reached. It runs, but a connection "
+            f"to it failed: {error}. Look at `rh logs`, or use cluster.restart_server().",
+            host=self.endpoint.host,
+        )
 
     def _greet(self, target: Target) -> Connection:
         return greet(self.endpoint, target, self.settings.start_timeout_s + 5)
@@ -125,6 +137,8 @@ class Client:
         while True:
             try:
                 return self._greet(same)
+            except CallError:  # the server has answered: that worker is gone
+                raise
             except OSError as error:
                 pause = reconnect.next_pause()
                 if pause is None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from runhouse import settings
 from runhouse.bootstrap.ssh_host import SshHost
+from runhouse.clusters import arguments
 from runhouse.clusters.cluster import Cluster
+from runhouse.clusters.records import store
+from runhouse.errors import RunhouseError
 from runhouse.registry import credentials
+from runhouse.registry.names import check_name
 from runhouse.ssh.target import Target
 
 if TYPE_CHECKING:
@@ -17,6 +22,8 @@ if TYPE_CHECKING:
 
 Self = TypeVar("Self", bound="ByoCluster")
 Creds = Mapping[str, Any]
+_KEY, _PASSWORD = "ssh_private_key", "password"
+_LOGIN = ("host", "ssh_creds", "ssh_port")
 
 
 class ByoCluster(Cluster):
@@ -27,22 +34,27 @@ class ByoCluster(Cluster):
     def __init__(
         self,
         name: str,
-        hosts: Sequence[str],
-        ssh_creds: Sequence[Creds] = (),
+        hosts: str | Sequence[str],
+        ssh_creds: Creds | Sequence[Creds] | None = None,
         *,
         ssh_port: int | None = None,
         server_port: int | None = None,
         env: str | None = None,
         python: str | None = None,
     ) -> None:
-        """Store the definition; use `runhouse.cluster` instead."""
-        super().__init__(name, env=env, python=python)
-        self._given_hosts = tuple(hosts)
-        self._creds = tuple(dict(each) for each in ssh_creds)
-        self._ssh_port = ssh_port
-        self._server_port = server_port
+        """Check and store the definition; use `runhouse.cluster` instead."""
+        super().__init__(check_name(name), env=env, python=python)
+        self._given_hosts = arguments.hosts(hosts)
+        self._creds = arguments.creds(ssh_creds, len(self._given_hosts))
+        self._ssh_port = None if ssh_port is None else arguments.port("ssh_port", ssh_port)
+        self._server_port = (
+            None if server_port is None else arguments.port("server_port", server_port)
+        )
+        for creds in self._creds:
+            if _KEY in creds:
+                arguments.path(_KEY, creds[_KEY])
         for node in range(len(self._given_hosts)):
-            self._target(node)  # wrong types and values are refused here, before any network
+            self._parse(node, {key: x for key, x in self._creds_of(node).items() if key != _KEY})
 
     def _creds_of(self, node: int) -> dict[str, Any]:
         """Return the credentials for a node: its own, or the ones that all share."""
@@ -50,39 +62,62 @@ class ByoCluster(Cluster):
             return {}
         return self._creds[node if len(self._creds) > 1 else 0]
 
-    def _target(self, node: int) -> Target:
-        return Target.parse(self._given_hosts[node], self._creds_of(node), port=self._ssh_port)
+    def _parse(self, node: int, creds: Creds) -> Target:
+        return Target.parse(self._given_hosts[node], creds, port=self._ssh_port)
 
     def _make_host(self, node: int) -> Host:
-        creds = self._creds_of(node)
-        if "password" not in creds:
-            saved = credentials.load_password(self._credential_name(node))
-            creds = {**creds, "password": saved} if saved is not None else creds
-        target = Target.parse(self._given_hosts[node], creds, port=self._ssh_port)
+        password = self._password(node)
+        creds = self._creds_of(node) | ({} if password is None else {_PASSWORD: password})
         return SshHost(
-            target,
+            self._parse(node, creds),
             settings.load(),
             python=self._python or "",
             port=self._server_port or 0,
         )
 
-    def _credential_name(self, node: int) -> str:
-        return f"{self.name}.{node}" if len(self._creds) > 1 else self.name
+    def private_keys(self) -> list[Path]:
+        """Return the files of the private keys that the credentials name."""
+        given = [creds[_KEY] for creds in self._creds if _KEY in creds]
+        return [Path(key).expanduser() for key in given]
+
+    # -- passwords ------------------------------------------------------------------------------
+
+    def _owner(self, node: int) -> int | None:
+        """Return which node a password is kept for; None: for all."""
+        return node if len(self._creds) > 1 else None
+
+    def _password(self, node: int) -> str | None:
+        """Return the password that was given, or the one saved with this very login."""
+        given = self._creds_of(node).get(_PASSWORD)
+        if given is not None:
+            return str(given)
+        saved = credentials.load_password(self.name, node=self._owner(node))
+        return saved if saved is not None and self._login() == _saved_login(self.name) else None
+
+    def _login(self) -> dict[str, Any]:
+        """Return the part of the definition that a password is for: it is sent nowhere else."""
+        return _login(self.fields())
+
+    # -- records --------------------------------------------------------------------------------
 
     @property
     def ips(self) -> list[str]:
         """Return the hosts' names or addresses, the head first."""
-        return [self._target(node).host for node in range(len(self._given_hosts))]
+        return [
+            self._parse(node, {"ssh_host": self._creds_of(node).get("ssh_host")}).host
+            for node in range(len(self._given_hosts))
+        ]
 
     def ssh_creds(self) -> dict[str, Any]:
-        """Return how to log in to the head, without any secret."""
+        """Return how to log in to the head, without any secret; see `Cluster.ssh_creds`."""
         return _public(self._creds_of(0))
 
     def fields(self) -> dict[str, Any]:
         """Return what the record holds beside name and kind: JSON values, and no secret."""
         given: dict[str, Any] = {"host": list(self._given_hosts), **super().fields()}
-        if self._creds:
-            given["ssh_creds"] = [_public(creds) for creds in self._creds]
+        creds = [_public(each) for each in self._creds]
+        if any(creds) or len(creds) > 1:
+            given["ssh_creds"] = creds
         if self._ssh_port is not None:
             given["ssh_port"] = self._ssh_port
         if self._server_port is not None:
@@ -93,21 +128,30 @@ class ByoCluster(Cluster):
     def from_record(cls, record: Record) -> ByoCluster:
         """Make the cluster from its record."""
         fields = record.take("host", "ssh_creds", "ssh_port", "server_port", "env", "python")
-        return cls(record.name, fields.pop("host"), fields.pop("ssh_creds", ()), **fields)
+        hosts, creds = fields.pop("host", None), fields.pop("ssh_creds", None)
+        return cls(record.name, hosts, creds, **fields)
 
     def save(self: Self, name: str | None = None) -> Self:
         """Save the cluster under its name; see `Cluster.save`."""
-        super().save(name)
-        for node, creds in enumerate(self._creds):
-            if creds.get("password"):
-                credentials.save_password(self._credential_name(node), creds["password"])
+        new = check_name(self.name if name is None else name)
+        owners = {self._owner(node): self._password(node) for node in range(len(self.ips))}
+        outdated = _owners(new) - owners.keys()
+        super().save(new)
+        for owner, password in owners.items():
+            if password is None:
+                credentials.delete_password(new, node=owner)
+            else:
+                credentials.save_password(new, password, node=owner)
+        for owner in outdated:
+            credentials.delete_password(new, node=owner)
         return self
 
     def delete_configs(self) -> None:
         """Forget the saved record and credentials; see `Cluster.delete_configs`."""
+        owners = _owners(self.name) | {self._owner(node) for node in range(len(self.ips))}
         super().delete_configs()
-        for node in range(max(1, len(self._creds))):
-            credentials.delete_password(self._credential_name(node))
+        for owner in owners:
+            credentials.delete_password(self.name, node=owner)
 
 
 def _public(creds: Creds) -> dict[str, Any]:
@@ -115,5 +159,23 @@ def _public(creds: Creds) -> dict[str, Any]:
     return {
         key: value if isinstance(value, int) else str(value)
         for key, value in creds.items()
-        if key != "password" and value is not None
+        if key != _PASSWORD
     }
+
+
+def _login(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: fields[key] for key in _LOGIN if key in fields}
+
+
+def _saved_login(name: str) -> dict[str, Any] | None:
+    """Return where the saved cluster of a name logs in, or None when there is none to be read."""
+    try:
+        return _login(store().load(name).fields)
+    except RunhouseError:
+        return None
+
+
+def _owners(name: str) -> set[int | None]:
+    """Return for which nodes passwords of the saved cluster of a name may be kept."""
+    creds = (_saved_login(name) or {}).get("ssh_creds")
+    return {None, *range(len(creds) if isinstance(creds, list) else 0)}

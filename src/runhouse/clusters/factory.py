@@ -5,14 +5,12 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from runhouse.clusters.byo import ByoCluster
 from runhouse.clusters.cluster import Cluster
 from runhouse.clusters.here import here
 from runhouse.clusters.local import LOCAL_NAME, LocalCluster
-from runhouse.registry.names import check_name
 
 Creds = Mapping[str, Any]
 _LOCAL_HOSTS = ("localhost", "local")
@@ -61,7 +59,7 @@ def cluster(
 
     Example:
         >>> import runhouse as rh
-        >>> box = rh.cluster("box", host="ada@gpu-box", ssh_creds={"ssh_private_key": "~/.ssh/id"}, dryrun=True)
+        >>> box = rh.cluster("box", host="ada@gpu-box", ssh_creds={"ssh_port": 2222})
         >>> box.address
         'gpu-box'
     """
@@ -69,80 +67,34 @@ def cluster(
         raise _unknown(kwargs)
     given = {"ssh_port": ssh_port, "server_port": server_port, "python": python, "env": env}
     options = {key: value for key, value in given.items() if value is not None}
-    _check_options(options)
     if host is None and ssh_creds is None and not options and name != LOCAL_NAME:
-        return Cluster.from_name(check_name(name), dryrun=dryrun)
-    if name == LOCAL_NAME or (host in _LOCAL_HOSTS and not ssh_creds and ssh_port is None):
+        return Cluster.from_name(name, dryrun=dryrun)
+    local = host in _LOCAL_HOSTS if isinstance(host, str) else list(host or ()) == ["localhost"]
+    if name == LOCAL_NAME or (local and not ssh_creds and ssh_port is None):
         return _local(name, host, ssh_creds, options)
-    hosts, creds = _hosts(name, host), _creds(ssh_creds)
-    if len(creds) > 1 and len(creds) != len(hosts):
-        msg = (
-            f"The credentials do not fit the hosts. There are {len(creds)} of them for "
-            f"{len(hosts)} hosts. Pass one dict for all, or one for each host."
-        )
-        raise ValueError(msg)
+    made = ByoCluster(name, host, ssh_creds, **options)  # type: ignore[arg-type]
     if not dryrun:
-        _check_keys(creds)
-    return ByoCluster(check_name(name), hosts, creds, **options)
+        _check_keys(made)
+    return made
 
 
 def _local(name: str, host: object, ssh_creds: object, options: dict[str, Any]) -> LocalCluster:
     """Make the cluster of this machine."""
     refused = [key for key in ("ssh_port", "server_port") if key in options]
-    if host not in (None, *_LOCAL_HOSTS) or ssh_creds or refused:
+    if ssh_creds or refused or (name == LOCAL_NAME and host not in (None, *_LOCAL_HOSTS)):
         msg = (
-            f"The cluster {name!r} cannot be defined. The name {LOCAL_NAME!r} stands for this machine, "
-            "which needs no host, port or credentials. Choose another name for a host."
+            f"The cluster {name!r} cannot be defined. It stands for this machine, which needs no "
+            f"{refused[0] if refused else 'host or credentials'}. Leave it out, or define another "
+            "cluster with a host that is reached by SSH."
         )
         raise ValueError(msg)
-    return LocalCluster(name if name == LOCAL_NAME else check_name(name), **options)
+    return LocalCluster(name, **options)
 
 
-def _check_options(options: Mapping[str, Any]) -> None:
-    """Refuse options of the wrong type."""
-    for key in ("ssh_port", "server_port"):
-        port = options.get(key, 1)
-        if not isinstance(port, int) or isinstance(port, bool) or not 1 <= port <= 65535:
-            msg = f"{key} cannot be {port!r}. A port is a whole number from 1 to 65535. Correct it."
-            raise ValueError(msg) if isinstance(port, int) else TypeError(msg)
-    for key in ("python", "env"):
-        if not isinstance(options.get(key, ""), str):
-            msg = f"{key} must be a text, not {type(options[key]).__name__}. Pass a text."
-            raise TypeError(msg)
-    if "env" in options:
-        check_name(options["env"])
-
-
-def _hosts(name: str, host: object) -> list[str]:
-    """Return the hosts as a list of texts."""
-    hosts = [host] if isinstance(host, str) else host
-    valid = isinstance(hosts, Sequence) and hosts and all(isinstance(h, str) and h for h in hosts)
-    if not valid:
-        msg = (
-            f"The cluster {name!r} cannot be defined. host must be a name or address, or a list of "
-            f"these, not {host!r}. Pass for example host='user@box'."
-        )
-        raise TypeError(msg)
-    return list(hosts)  # type: ignore[call-overload, no-any-return]
-
-
-def _creds(ssh_creds: object) -> list[Creds]:
-    """Return the credentials as a list of dicts."""
-    creds = [ssh_creds] if isinstance(ssh_creds, Mapping) else ssh_creds or []
-    if not isinstance(creds, Sequence) or not all(isinstance(each, Mapping) for each in creds):
-        msg = (
-            f"ssh_creds must be a dict or a list of dicts, not {type(ssh_creds).__name__}. It says how "
-            "to log in. Pass for example ssh_creds={'ssh_user': 'ada'}."
-        )
-        raise TypeError(msg)
-    return list(creds)
-
-
-def _check_keys(creds: Sequence[Creds]) -> None:
+def _check_keys(made: ByoCluster) -> None:
     """Refuse private keys that are not there."""
-    for each in creds:
-        key = each.get("ssh_private_key")
-        if isinstance(key, (str, Path)) and not Path(key).expanduser().is_file():
+    for key in made.private_keys():
+        if not key.is_file():
             msg = (
                 f"The private key {key} cannot be used. There is no such file on this machine. "
                 "Correct ssh_private_key, or leave it out to use OpenSSH's defaults."

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from runhouse import settings
 from runhouse.bootstrap.local_host import LocalHost
 from runhouse.clusters.cluster import Cluster
+from runhouse.registry.names import check_name
 
 if TYPE_CHECKING:
     from runhouse.bootstrap.host import Host
@@ -23,6 +24,10 @@ class LocalCluster(Cluster):
     """
 
     kind: ClassVar[str] = "local"
+
+    def __init__(self, name: str, *, env: str | None = None, python: str | None = None) -> None:
+        """Store the definition; use `runhouse.cluster` or `runhouse.here` instead."""
+        super().__init__(name if name == LOCAL_NAME else check_name(name), env=env, python=python)
 
     def _make_host(self, node: int) -> Host:
         del node

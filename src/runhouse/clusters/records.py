@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, cast
 
 from runhouse import settings
+from runhouse.errors import RecordError, RunhouseError
+from runhouse.registry import credentials
 from runhouse.registry.kinds import resolve
 from runhouse.registry.store import Store
 
@@ -26,10 +28,31 @@ def store() -> Store:
     return Store(chosen.registry or chosen.home / "clusters")
 
 
+def forget(name: str) -> None:
+    """Delete what is saved under a name: the record, even one that cannot be read, and passwords.
+
+    Raises:
+        InvalidNameError: No cluster can have this name.
+    """
+    try:
+        load_cluster(store().load(name)).delete_configs()
+    except RecordError:
+        store().delete(name)
+        credentials.delete_password(name)
+
+
 def load_cluster(record: Record) -> Cluster:
     """Make a cluster of the kind that a record names.
 
     Raises:
         RecordError: The kind is unknown, or its fields are not those of the kind.
+        InvalidNameError: Its name cannot be used.
     """
-    return cast("_Kind", resolve(record.kind)).from_record(record)
+    kind = cast("_Kind", resolve(record.kind))
+    try:
+        return kind.from_record(record)
+    except RunhouseError:
+        raise
+    except (TypeError, ValueError) as error:
+        msg = f"The definition of {record.name!r} cannot be used. {error}"
+        raise RecordError(msg) from error

@@ -4,100 +4,64 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import shlex
 import sys
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from runhouse.errors import ClusterNotUpError
+from runhouse.clusters import arguments
 from runhouse.registry.names import check_name
+from runhouse.ssh.command import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from runhouse.bootstrap.host import Host, OnOutput
+    from runhouse.bootstrap.host import Completed, Host, OnOutput
 
 Output = tuple[int, str, str]
-_PORTS = range(1, 65536)
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Commands:
-    """Hold what is to be run, checked.
+class Options:
+    """Hold how something is to be run, checked.
 
     Attributes:
-        lines: The commands, or the lines of a program.
-        env: Name of the env.
+        env: Name of the env whose interpreter comes first in PATH, or None: PATH as it is.
         stream: Whether output is shown while it comes.
         ports: Ports of the host to lead here meanwhile.
         run_name: The name under which outputs are kept on the host, or None.
     """
 
-    lines: tuple[str, ...]
-    env: str
+    env: str | None
     stream: bool
     ports: tuple[int, ...]
     run_name: str | None
 
     @classmethod
     def checked(
-        cls,
-        commands: str | Sequence[str],
-        env: str,
-        stream: bool,
-        port_forward: int | Sequence[int] | None,
-        run_name: str | None,
-    ) -> Commands:
+        cls, env: str | None, stream_logs: bool, port_forward: object, run_name: str | None
+    ) -> Options:
         """Check what a user gave.
 
         Raises:
-            TypeError: The commands are no texts.
-            ValueError: There is no command, or a port is out of range.
-            InvalidNameError: The run's name cannot be used.
+            TypeError: A port is no number.
+            ValueError: A port is out of range.
+            InvalidNameError: The name of the env or of the run cannot be used.
         """
-        lines = (commands,) if isinstance(commands, str) else tuple(commands)
-        if not all(isinstance(line, str) for line in lines):
-            msg = f"The commands must be texts, but one of {lines!r} is not. Pass a text or a list of texts."
-            raise TypeError(msg)
-        if not lines:
-            msg = "There is no command to run. The list is empty. Pass at least one command."
-            raise ValueError(msg)
-        ports = (port_forward,) if isinstance(port_forward, int) else tuple(port_forward or ())
-        check_ports(*ports)
-        return cls(lines, env, bool(stream), ports, check_name(run_name) if run_name else None)
+        return cls(
+            env=None if env is None else check_name(env),
+            stream=bool(stream_logs),
+            ports=arguments.ports("port_forward", port_forward),
+            run_name=None if run_name is None else check_name(run_name),
+        )
 
-
-def check_ports(*ports: int) -> None:
-    """Refuse what is no TCP port.
-
-    Raises:
-        ValueError: A port is not a whole number from 1 to 65535.
-    """
-    for port in ports:
-        if not isinstance(port, int) or isinstance(port, bool) or port not in _PORTS:
-            msg = f"{port!r} is no port. Ports are whole numbers from 1 to 65535. Choose one of these."
-            raise ValueError(msg)
-
-
-def nodes_of(ips: Sequence[str], node: int | str | None) -> list[int]:
-    """Return the indices of the nodes that a user means.
-
-    Raises:
-        ValueError: There is no such node.
-    """
-    if node is None:
-        return [0]
-    if node == "all":
-        return list(range(len(ips)))
-    if isinstance(node, int) and not isinstance(node, bool) and 0 <= node < len(ips):
-        return [node]
-    if isinstance(node, str) and node in ips:
-        return [ips.index(node)]
-    msg = (
-        f"There is no node {node!r}. The nodes are {', '.join(map(repr, ips))}, counted from 0. "
-        'Pass an index, an address or "all".'
-    )
-    raise ValueError(msg)
+    @property
+    def on_output(self) -> OnOutput | None:
+        """Return what shows a piece of output, or None."""
+        return show if self.stream else None
 
 
 def show(name: str, text: str) -> None:
@@ -107,54 +71,56 @@ def show(name: str, text: str) -> None:
     stream.flush()
 
 
-def run(host: Host, commands: Commands) -> list[Output]:
+def run(host: Host, lines: Sequence[str], options: Options) -> list[Output]:
     """Run shell commands one after the other on a host."""
-    on_output: OnOutput | None = show if commands.stream else None
-    with _ports(host, commands.ports):
-        done = [host.run(line, on_output=on_output) for line in commands.lines]
-    outputs = [(each.exit_code, each.stdout, each.stderr) for each in done]
-    _keep(host, commands, outputs)
+    ready = lines if options.env is None else [_in_env(host, line) for line in lines]
+    with _tunnels(host, options.ports):
+        outputs = [_output(host.run(line, on_output=options.on_output)) for line in ready]
+    if options.run_name is not None:
+        _keep(host, options.run_name, list(zip(lines, outputs, strict=True)))
     return outputs
 
 
-def run_python(host: Host, commands: Commands) -> list[Output]:
+def run_python(host: Host, lines: Sequence[str], options: Options) -> list[Output]:
     """Run lines of Python as one program on a host."""
-    program = ("\n".join(commands.lines) + "\n").encode()
-    with _ports(host, commands.ports):
-        done = host.run(
-            f"{shlex.quote(host.python())} -u -",
-            input=program,
-            on_output=show if commands.stream else None,
-        )
-    outputs = [(done.exit_code, done.stdout, done.stderr)]
-    _keep(host, commands, outputs)
-    return outputs
+    program = "\n".join(lines) + "\n"
+    with _tunnels(host, options.ports):
+        command = f"{shlex.quote(host.python())} -u -"
+        done = host.run(command, input=program.encode(), on_output=options.on_output)
+    if options.run_name is not None:
+        _keep(host, options.run_name, [(program, _output(done))])
+    return [_output(done)]
 
 
-def _ports(host: Host, ports: Sequence[int]) -> contextlib.ExitStack:
-    """Open tunnels for as long as the block runs."""
+def _output(done: Completed) -> Output:
+    return done.exit_code, done.stdout, done.stderr
+
+
+def _in_env(host: Host, line: str) -> str:
+    """Return a command for any login shell in which the env's interpreter comes first in PATH."""
+    folder = PurePosixPath(host.python()).parent
+    return f'env PATH={quote(str(folder))}:"$PATH" sh -c {quote(line)}'
+
+
+@contextlib.contextmanager
+def _tunnels(host: Host, ports: Sequence[int]) -> Iterator[None]:
+    """Lead ports of the host here for as long as the block runs."""
     with contextlib.ExitStack() as stack:
         for port in ports:
             stack.enter_context(host.forward_port(port, port))
-        return stack.pop_all()
+        yield
 
 
-def _keep(host: Host, commands: Commands, outputs: Sequence[Output]) -> None:
+def _keep(host: Host, name: str, outputs: Sequence[tuple[str, Output]]) -> None:
     """Store outputs on the host under the run's name, readable by this user only."""
-    if commands.run_name is None:
-        return
     rows = [
-        {"command": line, "exit_code": code, "stdout": out, "stderr": err}
-        for line, (code, out, err) in zip(commands.lines, outputs, strict=False)
+        {"command": command, "exit_code": code, "stdout": out, "stderr": err}
+        for command, (code, out, err) in outputs
     ]
-    host.run(
-        f"umask 077 && mkdir -p ~/.rh/runs && cat > ~/.rh/runs/{shlex.quote(commands.run_name)}.json",
-        input=json.dumps(rows).encode(),
+    script = (
+        'umask 077 && runs="${RH_HOME:-$HOME/.rh}/runs" && mkdir -p "$runs" && cd "$runs" && '
+        f"cat >.{name}.$$ && mv .{name}.$$ {name}.json"
     )
-
-
-def not_up(name: str) -> ClusterNotUpError:
-    """Return the error for a server that does not run and is not to be started."""
-    return ClusterNotUpError(
-        f"The cluster {name!r} is not up. Its server does not run. Start it with cluster.up()."
-    )
+    done = host.run(f"sh -c {quote(script)}", input=json.dumps(rows).encode())
+    if done.exit_code:
+        log.warning("the outputs of the run %s were not kept: %s", name, done.stderr.strip())

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from runhouse.server.nodes import GpuStatus, NodeStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,20 +80,21 @@ class ClusterStatus:
 
 
 def read_status(name: str, answer: Mapping[str, Any]) -> ClusterStatus:
-    """Make a status from what the server's `GET /status` says."""
-    nodes = tuple(
-        NodeStatus(**{**node, "gpus": tuple(GpuStatus(**gpu) for gpu in node["gpus"])})
+    """Make a status from what the server's `GET /status` says; what only a newer one tells is left.
+
+    Args:
+        name: The cluster's name.
+        answer: The JSON object.
+    """
+    nodes = [
+        _known(NodeStatus, node, gpus=tuple(_known(GpuStatus, gpu) for gpu in node["gpus"]))
         for node in answer["nodes"]
-    )
-    return ClusterStatus(
-        name=name,
-        version=answer["version"],
-        python_version=answer["python_version"],
-        pid=answer["pid"],
-        uptime_s=answer["uptime_s"],
-        memory_bytes=answer["memory_bytes"],
-        running=answer["running"],
-        objects=answer["objects"],
-        nodes=nodes,
-        workers=tuple(WorkerStatus(**worker) for worker in answer["workers"]),
-    )
+    ]
+    workers = tuple(_known(WorkerStatus, worker) for worker in answer["workers"])
+    return _known(ClusterStatus, answer, name=name, nodes=tuple(nodes), workers=workers)
+
+
+def _known(kind: Callable[..., T], values: Mapping[str, Any], **others: object) -> T:
+    """Make a dataclass of the values that it has fields for."""
+    names = inspect.signature(kind).parameters
+    return kind(**{key: values[key] for key in names if key in values} | others)

@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from runhouse.errors import ServerBusyError, ServerStartError
-from runhouse.server.daemon import Daemon, ServerConfig, ServerInfo, exclusive
+from runhouse.server.daemon import Daemon, ServerConfig, ServerInfo, exclusive, is_locked
 from runhouse.server.paths import ServerPaths, private_directory
 from runhouse.server.unix_http import UnixHTTPConnection
 
@@ -37,8 +37,7 @@ def running_server(paths: ServerPaths) -> ServerInfo | None:
         info = ServerInfo(**json.loads(paths.info.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
-    with exclusive(paths.lock, wait=False) as free:
-        return None if free else info
+    return info if is_locked(paths.lock) else None
 
 
 def server_status(paths: ServerPaths, info: ServerInfo) -> dict[str, object]:
@@ -70,7 +69,7 @@ def start_server(config: ServerConfig, *, replace: bool = False) -> ServerInfo:
         ServerStartError: The server did not come up; the error has the end of its log.
     """
     paths = ServerPaths(private_directory(Path(config.root)))
-    with exclusive(paths.root / "start.lock", wait=True):
+    with exclusive(paths.root / "start.lock"):
         info = running_server(paths)
         if info is not None and (replace or _must_go(config, info, paths)):
             stop_server(paths)
@@ -181,7 +180,5 @@ def serve() -> None:
     async def run() -> None:
         await Daemon(config).run(ready)
 
-    with exclusive(paths.lock, wait=False) as free:
-        if not free:
-            sys.exit("another server runs in this directory")
+    with exclusive(paths.lock):
         asyncio.run(run())

@@ -261,13 +261,19 @@ def _host_id(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def exclusive(path: Path, *, wait: bool) -> Iterator[bool]:
-    """Hold the lock of a file; yield False when another process has it and `wait` is off."""
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold the lock of a file; wait for it."""
     with path.open("a", encoding="ascii") as file:
         path.chmod(0o600)
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def is_locked(path: Path) -> bool:
+    """Tell whether a process holds the lock of a file; several may ask at once."""
+    with path.open("a", encoding="ascii") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            yield False
-            return
-        yield True
+            return True
+        return False

@@ -8,6 +8,7 @@ An idle connection costs a file descriptor and no thread.
 
 from __future__ import annotations
 
+import logging
 import select
 import socket
 import threading
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runhouse.wire.frames import Buffer, Frame
+
+log = logging.getLogger(__name__)
 
 _EVENTS = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLONESHOT
 # Threads beyond this number end when they find nothing to do.
@@ -98,7 +101,12 @@ class Connections:
             if missing:
                 self._start_thread()
             for descriptor, _ in events:
-                self._act(self._open[descriptor])
+                connection = self._open[descriptor]
+                try:
+                    self._act(connection)
+                except Exception:
+                    log.exception("a client sent something that cannot be acted on")
+                    connection.hang_up()
             with self._lock:
                 if self._waiting >= _SPARE_THREADS:
                     return
@@ -117,6 +125,8 @@ class Connections:
         self._on_frame(connection, frame)
 
     def _close(self, connection: Connection) -> None:
+        # The server may hold the same socket for a moment longer, which would keep it in the set.
+        self._epoll.unregister(connection.sock.fileno())
         with self._lock:
             del self._open[connection.sock.fileno()]
         connection.sock.close()
