@@ -10,15 +10,14 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from runhouse.errors import ServerBusyError, ServerStartError
 from runhouse.server.control import (
-    UnixHTTPConnection,
     running_server,
     server_status,
     start_server,
@@ -26,7 +25,11 @@ from runhouse.server.control import (
 )
 from runhouse.server.daemon import ServerConfig, ServerInfo
 from runhouse.server.paths import ServerPaths, private_directory
+from runhouse.server.unix_http import UnixHTTPConnection
 from tests.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.waiting import wait_until
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Cutter:

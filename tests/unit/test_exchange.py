@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -19,6 +19,9 @@ from runhouse.wire.messages import Call, Kind
 from runhouse.wire.pickling import dump_error, dumps
 from runhouse.worker.connections import Connection
 from runhouse.worker.outbox import Outbox, OutboxClosedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def exchange() -> Exchange:
@@ -93,7 +96,7 @@ def test_small_results_need_no_acknowledgement_and_large_ones_get_one() -> None:
 
 @given(st.lists(st.integers(1, 30), max_size=6))
 def test_every_event_arrives_once_however_often_the_connection_breaks(cuts: list[int]) -> None:
-    """Cut after any number of frames; the numbers that arrive are still 0, 1, 2, …"""
+    """Cut after any number of frames; the numbers that arrive are still 0, 1, 2 and so on."""
     total = 40
     receiver = exchange()
     values: list[int] = []

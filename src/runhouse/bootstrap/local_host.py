@@ -207,8 +207,8 @@ class LocalHost:
         del attempts
         if local_port not in (0, remote_port):
             msg = (
-                f"No tunnel from port {local_port} to port {remote_port} was made. Both are on this "
-                f"machine. Use port {remote_port} directly."
+                f"No tunnel from port {local_port} to port {remote_port} was made. Both are on "
+                f"this machine. Use port {remote_port} directly."
             )
             raise HostUnreachableError(msg, host=self.host)
         return LocalTunnel(remote_port)
@@ -243,9 +243,8 @@ def _collect(
     texts: dict[str, list[str]] = {"stdout": [], "stderr": []}
 
     def read(name: str, stream: IO[bytes]) -> None:
-        with os.fdopen(
-            os.dup(stream.fileno()), encoding="utf-8", errors="replace", newline=""
-        ) as text:
+        copy = os.dup(stream.fileno())
+        with os.fdopen(copy, encoding="utf-8", errors="replace", newline="") as text:
             while chunk := text.readline(_CHUNK):
                 texts[name].append(chunk)
                 if on_output is not None:

@@ -7,19 +7,17 @@ import logging
 import shlex
 import socket
 import threading
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runhouse.bootstrap import runtime
 from runhouse.bootstrap.host import Placed
 from runhouse.bootstrap.probe import HostFacts, check_python, check_writable, probe
 from runhouse.errors import (
     BootstrapError,
-    ConnectError,
     HostNotWritableError,
     ServerBusyError,
     ServerLostError,
@@ -31,6 +29,8 @@ from runhouse.ssh.sync import download, mirror_project, upload
 from runhouse.version import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from runhouse.bootstrap.host import OnOutput
     from runhouse.settings import Settings
     from runhouse.ssh.command import Completed
@@ -41,6 +41,12 @@ log = logging.getLogger(__name__)
 
 _NOT_RUNNING, _NOT_STARTED, _IN_USE = 1, 3, 4
 _NO_SPACE, _READ_ONLY = 28, 30
+_SHOW_LOGS = """
+cd "$HOME/.rh/hosts/$(uname -n)" 2>/dev/null || exit 0
+for log in server.log workers/*.log; do
+  [ -e "$log" ] && printf '==> %s <==\\n' "$log" && tail -n 100 "$log"
+done
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,8 +229,7 @@ class SshHost:
 
     def server_log(self) -> str:
         """Return the end of the server's and the workers' logs."""
-        command = 'cd "$HOME/.rh/hosts/$(uname -n)" 2>/dev/null && tail -n 100 -v server.log workers/*.log'
-        return self._session.run(command, timeout_s=self._settings.request_timeout_s).stdout
+        return self._session.run(_SHOW_LOGS, timeout_s=self._settings.request_timeout_s).stdout
 
     # -- the connection -------------------------------------------------------------------------
 
@@ -266,9 +271,8 @@ class SshHost:
     def place(self, root: Path) -> Placed:
         """Bring a project directory to the host; what was deleted here is deleted there."""
         self._ready()
-        identity = f"{socket.gethostname()}\0{root}"
-        name = f"{root.name or 'root'}-{sha256(identity.encode('utf-8', 'surrogateescape')).hexdigest()[:8]}"
-        directory = f".rh/code/{name}"
+        identity = f"{socket.gethostname()}\0{root}".encode("utf-8", "surrogateescape")
+        directory = f".rh/code/{root.name or 'root'}-{sha256(identity).hexdigest()[:8]}"
         listing = mirror_project(self._session, root, directory, python=self.python())
         return Placed(f"{self._ready().facts.home}/{directory}", listing.generation)
 
@@ -287,7 +291,7 @@ class SshHost:
             )
 
 
-def _last_json(text: str) -> dict[str, object] | None:
+def _last_json(text: str) -> dict[str, Any] | None:
     """Return the JSON object on the last line of an output, if there is one."""
     lines = text.strip().splitlines()
     try:

@@ -203,8 +203,8 @@ class Client:
             body = response.read()
         if response.status != 200:
             msg = (
-                f"The server on {self.endpoint.host} refused GET {path}. It said {response.status}: "
-                f"{body.decode('utf-8', 'replace')}. Connect anew with "
+                f"The server on {self.endpoint.host} refused GET {path}. It said "
+                f"{response.status}: {body.decode('utf-8', 'replace')}. Connect anew with "
                 "cluster.connect_server_client(force_reconnect=True)."
             )
             raise CallError(msg)

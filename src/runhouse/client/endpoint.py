@@ -102,14 +102,20 @@ def greet(endpoint: Endpoint, target: Target, timeout_s: float) -> Connection:
     try:
         sock.settimeout(timeout_s)
         sock.sendall(_request(endpoint, target))
-        status, headers, body = _answer(sock)
-        if status != 101:
-            raise _refusal(endpoint, status, body)
+        headers = _welcome(endpoint, sock)
         sock.settimeout(None)
     except BaseException:
         sock.close()
         raise
     return Connection(sock, headers[WORKER_HEADER.lower()], headers[PYTHON_HEADER.lower()])
+
+
+def _welcome(endpoint: Endpoint, sock: socket.socket) -> dict[str, str]:
+    """Read the server's answer; return its headers, or raise what a refusal stands for."""
+    status, headers, body = _answer(sock)
+    if status != 101:
+        raise _refusal(endpoint, status, body)
+    return headers
 
 
 def _request(endpoint: Endpoint, target: Target) -> bytes:
@@ -181,7 +187,7 @@ def died(host: str, facts: dict[str, object] | None) -> CallError:
     hint = " (often the kernel's out-of-memory killer)" if death.signal_name == "SIGKILL" else ""
     tail = f" It wrote last:\n{death.log_tail.rstrip()}" if death.log_tail.strip() else ""
     return WorkerDiedError(
-        f"The worker on {host} (pid {death.pid}) {how}{hint}. Its running calls and its objects are "
+        f"The worker on {host} (pid {death.pid}) {how}{hint}. Its running calls and objects are "
         f"lost; the next call of a function starts a new worker.{tail}",
         pid=death.pid,
         exit_code=death.exit_code,

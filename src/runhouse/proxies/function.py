@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from runhouse.proxies.placement import Arguments, Placement, place, signature_of, take_options
 
@@ -143,7 +143,15 @@ async def _iterate_async(
         await items.aclose()
 
 
-def function(fn: Callable[P, R] | str, name: str | None = None) -> Function[P, R]:
+@overload
+def function(fn: Callable[P, R], name: str | None = None) -> Function[P, R]: ...
+
+
+@overload
+def function(fn: str, name: str | None = None) -> Function[..., Any]: ...
+
+
+def function(fn: Callable[..., Any] | str, name: str | None = None) -> Function[..., Any]:
     """Make a function that can be sent to a cluster.
 
     Also available as `runhouse.fn`. Nothing is sent before `.to(cluster)`.
@@ -173,7 +181,9 @@ def function(fn: Callable[P, R] | str, name: str | None = None) -> Function[P, R
         msg = f"{fn!r} is not a function. It is of type {type(fn).__name__}. {hint}"
         raise TypeError(msg)
     if isinstance(fn, str) and ":" not in fn:
-        msg = f"{fn!r} names no function. The form is 'module:name'. Correct it, or pass the function."
+        msg = (
+            f"{fn!r} names no function. The form is 'module:name'. Correct it, or pass a function."
+        )
         raise ValueError(msg)
     if name is not None and not isinstance(name, str):
         msg = f"The name must be a text, not {type(name).__name__}. Pass a text or leave it out."

@@ -135,14 +135,14 @@ class Instance:
             AttributeError: The class has no method of that name.
         """
         method = getattr(self._place.cls, name, None) if not name.startswith("__") else None
-        if not callable(method):
-            cls = getattr(self._place.cls, "__name__", "object")
-            msg = (
-                f"{cls!r} has no method {name!r}. Only methods of the class can be called on the "
-                "cluster. Add a method that returns what you want."
-            )
-            raise AttributeError(msg)
-        return _method(self._place, name, method)
+        if callable(method):
+            return _method(self._place, name, method)
+        cls = getattr(self._place.cls, "__name__", "object")
+        msg = (
+            f"{cls!r} has no method {name!r}. Only methods of the class can be called on the "
+            "cluster. Add a method that returns what you want."
+        )
+        raise AttributeError(msg)
 
 
 def _method(place: _Place, name: str, method: Callable[..., Any]) -> Callable[..., Any]:

@@ -101,7 +101,7 @@ async def this_node() -> NodeStatus:
     total, available = _memory()
     return NodeStatus(
         hostname=socket.gethostname(),
-        platform=f"{platform.system()} {platform.machine()} {' '.join(platform.libc_ver())}".strip(),
+        platform=" ".join([platform.system(), platform.machine(), *platform.libc_ver()]).strip(),
         cpus=len(os.sched_getaffinity(0)),
         load_1m=os.getloadavg()[0],
         memory_total_bytes=total,

@@ -177,7 +177,7 @@ class Capture:
             self._libc = ctypes.CDLL(None)
         sys.stdout = CapturedStream("stdout", self)
         sys.stderr = CapturedStream("stderr", self)
-        logging.lastResort = RecordHandler(self)  # type: ignore[assignment]
+        logging.lastResort = RecordHandler(self)
         os.register_at_fork(after_in_child=_use_plain_streams)
         _remember_call_in_threads()
         for fd in self._pipes:
@@ -242,7 +242,7 @@ def _use_plain_streams() -> None:
     """Let a forked child write to the pipes, since the caller's connection is its parent's."""
     sys.stdout = _plain(1)
     sys.stderr = _plain(2)
-    logging.lastResort = logging.StreamHandler(sys.stderr)  # type: ignore[assignment]
+    logging.lastResort = logging.StreamHandler(sys.stderr)
     logging.lastResort.setLevel(logging.WARNING)
 
 

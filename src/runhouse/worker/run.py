@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, SupportsIndex
 
 from runhouse.errors import RunCancelledError
 from runhouse.wire.frames import Frame
@@ -15,6 +15,7 @@ from runhouse.worker.outbox import Outbox
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from runhouse.worker.connections import Connection
 
@@ -63,7 +64,7 @@ class Run:
             self._thread_id = threading.get_ident()
 
     def leave_thread(self) -> None:
-        """Note that user code has ended here; an interrupt that is still under way is taken back."""
+        """Note that user code has ended here; take back an interrupt that is still under way."""
         with self._lock:
             if self._thread_id is not None and self.interrupted.is_set():
                 _raise_in_thread(self._thread_id, None)
@@ -120,7 +121,7 @@ class Run:
             timer.cancel()
 
 
-def make_sleep_interruptible(current_run: object) -> None:
+def make_sleep_interruptible(current_run: Callable[[], object]) -> None:
     """Replace `time.sleep` by one that a cancel wakes up.
 
     Args:
@@ -128,9 +129,9 @@ def make_sleep_interruptible(current_run: object) -> None:
     """
     plain_sleep = time.sleep
 
-    def sleep(seconds: float, /) -> None:
-        run = current_run() if callable(current_run) else None
-        if not isinstance(run, Run) or seconds <= 0:
+    def sleep(seconds: float | SupportsIndex, /) -> None:
+        run = current_run()
+        if not isinstance(run, Run) or not isinstance(seconds, (int, float)) or seconds <= 0:
             plain_sleep(seconds)
         elif run.interrupted.wait(seconds):
             raise RunInterrupt
