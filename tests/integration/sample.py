@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import importlib.util
 import logging
 import os
 import signal
@@ -52,6 +53,11 @@ def identity(value: Any) -> Any:
 def move(point: Point, by: int) -> Point:
     """Return a new point."""
     return Point(point.x + by, point.y)
+
+
+def has_module(name: str) -> bool:
+    """Tell whether a module can be imported here."""
+    return importlib.util.find_spec(name) is not None
 
 
 def pid() -> int:

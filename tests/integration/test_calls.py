@@ -60,11 +60,17 @@ def test_values_of_any_picklable_kind_go_both_ways(cluster: rh.Cluster) -> None:
     ):
         assert identity(value) == value
     assert rh.function(sample.move).to(cluster)(sample.Point(1, 2), 3) == sample.Point(4, 2)
+
+
+def test_arrays_go_both_ways_and_can_be_written_to(cluster: rh.Cluster) -> None:
+    identity = rh.function(sample.identity).to(cluster)
+    if not rh.function(sample.has_module).to(cluster)("numpy"):
+        pytest.skip("the Python of this host has no NumPy")
     array = np.arange(1_000_000, dtype="f4").reshape(1000, -1)
     back = identity({"array": array, "strided": array[:, ::2]})
     assert (back["array"] == array).all()
     assert (back["strided"] == array[:, ::2]).all()
-    back["array"][0, 0] = 1  # writable, as a result of one's own would be
+    back["array"][0, 0] = 1  # as a result of one's own would be
 
 
 def test_code_without_a_file_goes_by_value(cluster: rh.Cluster) -> None:

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from runhouse.bootstrap import runtime
 from runhouse.bootstrap.host import Placed
-from runhouse.bootstrap.probe import HostFacts, check_python, check_writable, probe
+from runhouse.bootstrap.probe import HostFacts, check_python, check_writable, not_writable, probe
+from runhouse.bootstrap.python import bring_python
 from runhouse.errors import (
     BootstrapError,
-    HostNotWritableError,
     ServerBusyError,
     ServerLostError,
     ServerStartError,
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_DOWNLOAD_S = 600.0
 _NOT_RUNNING, _NOT_STARTED, _IN_USE = 1, 3, 4
 _NO_SPACE, _READ_ONLY = 28, 30
 _SHOW_LOGS = """
@@ -138,6 +139,10 @@ class SshHost:
     def _run_with_input(self, command: str, data: bytes) -> Completed:
         return self._session.run(command, input=data, timeout_s=self._settings.start_timeout_s * 2)
 
+    def _download(self, command: str, data: bytes) -> Completed:
+        """Run a command that may fetch something from the internet."""
+        return self._session.run(command, input=data, timeout_s=_DOWNLOAD_S)
+
     def _probe(self) -> HostFacts:
         return probe(
             self._run_with_input, host=self.host, digest=runtime.digest(), python=self._python
@@ -153,6 +158,8 @@ class SshHost:
                 self._served = Served(running, facts.token, facts)
                 return running
             check_writable(facts, host=self.host)
+            if not facts.python and not self._python:
+                facts = bring_python(self._download, facts, host=self.host, digest=runtime.digest())
             check_python(facts, host=self.host, python=self._python)
             if not facts.has_runtime:
                 self._upload(facts)
@@ -165,12 +172,8 @@ class SshHost:
         command = shlex.join([facts.python, "-I", "-S", "-c", program, runtime.digest()])
         done = self._run_with_input(command, runtime.archive())
         if done.exit_code in (_NO_SPACE, _READ_ONLY):
-            reason = "Its disk is full" if done.exit_code == _NO_SPACE else "It is read-only"
-            msg = (
-                f"The host {self.host} cannot hold the files of runhouse: {facts.home}/.rh was not "
-                f"written. {reason}: {done.stderr.strip()}. Make room there, or make it writable."
-            )
-            raise HostNotWritableError(msg, host=self.host)
+            full = done.exit_code == _NO_SPACE
+            raise not_writable(facts, host=self.host, full=full, said=done.stderr)
         if done.exit_code:
             msg = (
                 f"The runtime was not brought to {self.host}. {facts.python} said: "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
 from runhouse.clusters import arguments, shell
@@ -211,11 +212,15 @@ class Commands(Definition):
 
         Raises:
             SyncError: A file could not be copied.
+            FileNotFoundError: There is no `source` here.
             ConnectError: The host cannot be reached.
             TypeError: An argument is of the wrong type.
             ValueError: A path is empty, or there is no such node.
         """
         origin, target = arguments.path("source", source), arguments.path("dest", dest)
+        if up and not Path(origin).expanduser().exists():
+            msg = f"{origin} cannot be copied. There is no such file here. Correct the path."
+            raise FileNotFoundError(msg)
         filters = arguments.texts(
             "filter_options", () if filter_options is None else filter_options
         )

@@ -1,0 +1,362 @@
+"""The command line as a process: what it prints, where, and with which code it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.rigs.clusters import private_sshd
+from tests.rigs.sshd import free_port
+from tests.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.timeout(60)
+
+RH = str(Path(sys.executable).with_name("rh"))
+COMMANDS = ["list", "status", "up", "ssh", "run", "logs", "stop", "forget"]
+
+
+@dataclass
+class Cli:
+    """Run `rh` with a home of its own, with `box` saved and up to the test to start."""
+
+    home: Path
+    address: str = ""
+    environ: dict[str, str] = field(default_factory=dict)
+
+    def __call__(self, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [RH, *words],
+            env={**self.environ, **environ},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    def json(self, *words: str, code: int = 0) -> Any:
+        """Return the one document that a command prints."""
+        done = self(*words, "--json")
+        assert done.returncode == code, done
+        assert bool(done.stderr) == (code not in (0, 3)), done.stderr
+        return json.loads(done.stdout)
+
+
+def record(home: Path, name: str, **fields: object) -> None:
+    folder = home / "clusters"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    text = {"version": 1, "kind": "byo", "name": name, **fields}
+    (folder / f"{name}.json").write_text(json.dumps(text))
+
+
+@pytest.fixture(scope="module")
+def rh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
+    """Give a command line that knows `box`, a real host, and `gone`, one out of reach."""
+    with private_sshd() as sshd:
+        home = sshd.folder / "rh"
+        home.mkdir(mode=0o700)
+        environ = {key: value for key, value in os.environ.items() if not key.startswith("RH_")}
+        environ |= {
+            "RH_HOME": str(home),
+            "RH_SSH_CONFIG": str(sshd.config),
+            "RH_SSH_PERSIST_S": "1",
+        }
+        environ |= {"RH_LOCAL_IDLE_S": "60", "RH_CONNECT_TIMEOUT_S": "5", "TERM": "dumb"}
+        creds = [{"ssh_private_key": str(sshd.key)}]
+        record(home, "box", host=[sshd.address], ssh_creds=creds, python=sys.executable)
+        record(home, "gone", host=[f"127.0.0.1:{free_port()}"])
+        cli = Cli(home, sshd.address, environ)
+        yield cli
+        cli("stop", "box")
+        cli("stop", "local")
+
+
+# -- help ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "words",
+    [*([command] for command in COMMANDS), *(["server", x] for x in ("start", "status", "stop"))],
+)
+def test_every_command_has_help_with_an_example(rh: Cli, words: list[str]) -> None:
+    done = rh(*words, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Example:\n    rh " + words[0] in done.stdout
+    assert "--json" in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+def test_the_help_of_all_tells_the_exit_codes(rh: Cli) -> None:
+    done = rh("--help")
+    assert "Exit codes:" in done.stdout
+    assert "  3  the cluster is not up" in done.stdout
+    assert all(f"\n  {command} " in done.stdout for command in [*COMMANDS, "server"])
+    assert "..." not in done.stdout.split("Commands:")[1], "no line is cut"
+    assert rh("--version").stdout.startswith("runhouse 0.")
+
+
+def test_what_is_wrong_is_told_with_what_is_near(rh: Cli) -> None:
+    done = rh("statsu")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Did you mean 'status'?" in done.stderr
+    assert rh("run", "box").returncode == 2
+    assert rh("status", "--jsno").returncode == 2
+    assert rh("up", "no good").returncode == 2
+
+
+# -- one cluster ---------------------------------------------------------------------------------
+
+
+def test_a_cluster_s_life(rh: Cli) -> None:
+    assert rh.json("status", "box", code=3) == {"name": "box", "up": False}
+    not_up = rh("status", "box")
+    assert (not_up.returncode, not_up.stderr) == (3, "")
+    assert "rh up box" in not_up.stdout
+    assert rh.json("up", "box") == {"name": "box", "up": True}
+    assert rh("up", "box").stdout == "box is up.\n"
+    status = rh.json("status", "box")
+    assert (status["name"], status["up"], status["nodes"][0]["cpus"] > 0) == ("box", True, True)
+    shown = rh("status", "box").stdout
+    assert f"server pid {status['pid']} " in shown
+    assert "NODE" in shown
+    assert f"pid {status['pid']}" in rh("logs", "box").stdout
+    assert f"pid {status['pid']}" in rh.json("logs", "box")["logs"]
+    assert rh.json("stop", "box") == {"name": "box", "stopped": True}
+    assert rh("stop", "box").stdout == "box was not running.\n"
+
+
+def test_this_machine_is_there_by_itself(rh: Cli) -> None:
+    assert rh.json("status", code=3) == {"name": "local", "up": False}
+    assert rh.json("up") == {"name": "local", "up": True}
+    assert rh.json("status", "local")["up"] is True
+    assert rh("run", "local", "--", "echo", "a  b").stdout == "a  b\n"
+    assert rh.json("stop") == {"name": "local", "stopped": True}
+
+
+def test_the_list_has_all_even_what_cannot_be_used(rh: Cli) -> None:
+    record(rh.home, "strange", kind="teapot")
+    try:
+        done = rh("list", "--json")
+        assert done.returncode == 0
+        found = {each["name"]: each for each in json.loads(done.stdout)}
+        assert sorted(found) == ["box", "gone", "local", "strange"]
+        assert found["box"]["host"] == [rh.address]
+        assert found["strange"]["error"] == "RecordError"
+        lines = rh("list").stdout.splitlines()
+        assert lines[0].split() == ["NAME", "KIND", "HOSTS"]
+        assert "Traceback" not in done.stderr
+        assert "teapot" in done.stderr
+    finally:
+        assert rh("forget", "strange", "--yes").returncode == 0
+
+
+def test_forgetting_asks_first(rh: Cli) -> None:
+    record(rh.home, "old", host=["old.invalid"])
+    assert rh("forget", "old").returncode == 1
+    refused = rh.json("forget", "old", code=2)
+    assert (refused["forgotten"], "--yes" in refused["message"]) == (False, True)
+    assert "old" in rh("list").stdout
+    assert rh.json("forget", "old", "--yes") == {"name": "old", "forgotten": True}
+    assert "old" not in rh("list").stdout
+    near = rh("forget", "bx", "--yes")
+    assert (near.returncode, "Did you mean 'box'?" in near.stderr) == (4, True)
+
+
+def test_a_record_that_cannot_be_read_can_be_forgotten(rh: Cli) -> None:
+    file = rh.home / "clusters" / "broken.json"
+    file.write_text("{")
+    told = rh("status", "broken")
+    assert (told.returncode, told.stdout) == (1, "")
+    assert "Traceback" not in told.stderr
+    assert rh("forget", "broken", "-y").returncode == 0
+    assert not file.exists()
+
+
+# -- errors --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "kind"),
+    [
+        (["status", "nobody"], 4, "ClusterNotFoundError"),
+        (["up", "nobody"], 4, "ClusterNotFoundError"),
+        (["ssh", "nobody"], 4, "ClusterNotFoundError"),
+        (["run", "nobody", "ls"], 255, "ClusterNotFoundError"),
+        (["status", "gone"], 5, "HostUnreachableError"),
+        (["up", "gone"], 5, "HostUnreachableError"),
+        (["stop", "gone"], 5, "HostUnreachableError"),
+        (["logs", "gone"], 5, "HostUnreachableError"),
+        (["run", "gone", "ls"], 255, "HostUnreachableError"),
+        (["run", "box", "ls", "--node", "7"], 255, "ValueError"),
+        (["up", "no good"], 2, "InvalidNameError"),
+        (["up", "a@b:port"], 2, "ValueError"),
+    ],
+)
+def test_errors_are_one_message_and_a_code(rh: Cli, words: list[str], code: int, kind: str) -> None:
+    done = rh(*words, "--json")
+    assert done.returncode == code
+    told = json.loads(done.stdout)
+    assert (told["error"], told["name"]) == (kind, words[1])
+    assert done.stderr == f"Error: {told['message']}\n"
+    plain = rh(*words) if words[0] != "ssh" else done
+    assert plain.returncode == code
+    assert "Traceback" not in plain.stderr
+
+
+def test_a_setting_that_cannot_be_used_is_told(rh: Cli) -> None:
+    done = rh("list", RH_SSH_PERSIST_S="soon")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: The setting ssh_persist_s cannot be used.")
+
+
+# -- run -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["local", "box"])
+def test_run_passes_on_the_code_and_both_streams(rh: Cli, name: str) -> None:
+    done = rh("run", name, "--", "echo out; echo err >&2; exit 3")
+    assert (done.returncode, done.stdout, done.stderr) == (3, "out\n", "err\n")
+    assert rh("run", name, "--", "printf", "%s|", "a b", "$HOME", "-x").stdout == "a b|$HOME|-x|"
+    told = rh("run", name, "--json", "--", "echo out; echo err >&2; exit 3")
+    assert (told.returncode, told.stderr) == (3, "")
+    assert json.loads(told.stdout) == [{"exit_code": 3, "stdout": "out\n", "stderr": "err\n"}]
+
+
+def test_run_takes_a_host_that_is_not_saved(rh: Cli) -> None:
+    environ = {"RH_SSH_CONFIG": rh.environ["RH_SSH_CONFIG"]}
+    assert rh("run", rh.address, "--", "echo hello", **environ).stdout == "hello\n"
+    assert rh("run", "box", "--node", "all", "--", "echo hello").stdout == "hello\n"
+
+
+def test_run_survives_a_terminal_without_unicode(rh: Cli) -> None:
+    done = rh("run", "local", "--", "echo ü", PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "?\n", "")
+
+
+def test_output_that_nobody_reads_is_no_error(rh: Cli) -> None:
+    line = f'"{RH}" run local -- "yes | head -n 100000" | head -n 1; exit ${{PIPESTATUS[0]}}'
+    done = subprocess.run(
+        ["bash", "-c", line], env=rh.environ, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (141, "y\n", "")
+
+
+@pytest.mark.parametrize("name", ["local", "box"])
+def test_ctrl_c_ends_with_130(rh: Cli, name: str) -> None:
+    mark = f"{os.getpid()}{time.monotonic_ns()}"
+    process = subprocess.Popen(
+        [RH, "run", name, "--", f"echo started; exec sleep 97{mark}"],
+        env=rh.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"started\n"
+        os.killpg(process.pid, signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert b"Traceback" not in err
+    wait_until(lambda: not _runs(f"97{mark}"))
+
+
+def _runs(word: str) -> bool:
+    command = ["pgrep", "-f", f"sleep {word}"]
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+
+# -- a shell, on a terminal ----------------------------------------------------------------------
+
+
+def on_terminal(rh: Cli, words: list[str], typed: str) -> tuple[int, str]:
+    """Run a command on a terminal, type, and return its code and what was shown."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(RH, [RH, *words], {**rh.environ, "SHELL": "/bin/sh"})
+    os.write(terminal, typed.encode())
+    shown, deadline = b"", time.monotonic() + 30
+    while True:
+        ready, _, _ = select.select([terminal], [], [], deadline - time.monotonic())
+        try:
+            piece = os.read(terminal, 4096) if ready else b""
+        except OSError:  # how Linux says that nobody has the terminal open any more
+            piece = b""
+        if not piece:
+            break
+        shown += piece
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode()
+
+
+@pytest.mark.parametrize("name", ["local", "box"])
+def test_ssh_gives_a_shell(rh: Cli, name: str) -> None:
+    code, shown = on_terminal(rh, ["ssh", name], "echo $((40+2)); exit 5\n")
+    assert code == 5
+    assert "42" in shown
+    login = rh.json("ssh", name)
+    assert (login["name"], bool(login["ssh_creds"])) == (name, name == "box")
+
+
+def test_no_color_anywhere(rh: Cli) -> None:
+    code, shown = on_terminal(rh, ["list"], "")
+    assert code == 0
+    assert "box" in shown
+    assert "\x1b" not in shown
+
+
+# -- completion ----------------------------------------------------------------------------------
+
+
+def test_the_shell_completes_commands_and_clusters(rh: Cli) -> None:
+    def complete(words: str, **environ: str) -> list[str]:
+        variables = {"COMP_WORDS": words, "COMP_CWORD": str(words.count(" ")), **environ}
+        done = rh(_RH_COMPLETE="complete_bash", **variables)
+        assert done.stderr == ""
+        return done.stdout.split()
+
+    assert complete("rh st") == ["status", "stop"]
+    assert complete("rh status b") == ["box"]
+    assert set(complete("rh run ")) >= {"box", "gone", "local"}
+    assert complete("rh status b", RH_SSH_PERSIST_S="soon") == []
+    assert (
+        "_RH_COMPLETE"
+        in rh("--show-completion", _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="1").stdout
+        + rh(_RH_COMPLETE="source_bash").stdout
+    )
+
+
+# -- the server of the host itself ---------------------------------------------------------------
+
+
+def test_the_host_s_own_server_is_the_one_that_clients_find(rh: Cli) -> None:
+    """Run `rh server` on the host of `box`, as its user would who has logged in there."""
+
+    def there(*words: str) -> tuple[int, Any]:
+        done = rh("run", "box", "--json", "--", RH, "server", *words, "--json")
+        (output,) = json.loads(done.stdout)
+        return output["exit_code"], json.loads(output["stdout"])
+
+    name = os.uname().nodename
+    assert there("status") == (3, {"name": name, "up": False})
+    code, started = there("start")
+    assert (code, started["up"], started["name"]) == (0, True, name)
+    assert there("start") == (0, started), "one server is enough"
+    assert rh.json("status", "box")["pid"] == started["pid"]
+    assert rh.json("up", "box") == {"name": "box", "up": True}
+    assert there("status")[1]["pid"] == started["pid"]
+    assert rh("run", "box", "--", RH, "server", "status").stdout.startswith(f"{name} is up")
+    assert there("stop") == (0, {"name": name, "stopped": True})
+    assert there("stop") == (0, {"name": name, "stopped": False})
+    assert rh("status", "box").returncode == 3
