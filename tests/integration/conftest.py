@@ -9,7 +9,7 @@ import pytest
 
 import runhouse as rh
 from runhouse import settings
-from tests.rigs.machine import Machine, MachineSpec
+from tests.rigs.box import Machine, MachineSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

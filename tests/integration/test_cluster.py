@@ -49,7 +49,7 @@ def sshd(session_home: Path) -> Iterator[PrivateSshd]:
 
 
 def is_ssh(cluster: rh.Cluster) -> bool:
-    return cluster.config()["kind"] == "byo"
+    return cluster.kind == "byo"
 
 
 # -- life --------------------------------------------------------------------------------------

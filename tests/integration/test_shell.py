@@ -84,10 +84,14 @@ def test_output_is_shown_while_it_comes_and_only_when_wanted(
 ) -> None:
     gate = tmp_path / "gate"
     os.mkfifo(gate)
-    seen = []
+    seen: list[str] = []
+
+    def has_seen_the_first() -> bool:
+        seen.append(capsys.readouterr().out)
+        return "first" in "".join(seen)
 
     def open_gate() -> None:
-        wait_until(lambda: seen.append(capsys.readouterr().out) or "first" in "".join(seen))
+        wait_until(has_seen_the_first)
         gate.write_text("go")
 
     thread = threading.Thread(target=open_gate)

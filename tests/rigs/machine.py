@@ -1,154 +1,74 @@
-"""A machine for tests: a real sshd with a root tree, a home, processes and a network of its own.
+"""Machines for tests: hosts with a root directory, processes and a network of their own.
 
-It is made of Linux namespaces over a copy-on-write view of this system, so it starts in a fraction
-of a second and nothing that happens in it reaches the system. Its network has a loopback and no
-route out; a relay in the test process leads a loopback port of ours to its sshd, and can cut the
-line.
+Each runs a real sshd in Linux namespaces, over a copy-on-write layer in memory; nothing of the
+machine that runs the tests is changed, and everything is gone when the process ends that made it.
+
+Example:
+    with Machine(MachineSpec(authorized_key=key, pythons=("3.12",))) as machine:
+        machine.exec("python3 -V")    # as the user; or over ssh to machine.host, machine.port
 """
 
 from __future__ import annotations
 
-import ctypes
-import glob
 import os
+import shlex
 import shutil
 import signal
+import socket
 import subprocess
-import sys
 import tempfile
-from dataclasses import dataclass, field
-from functools import cache
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
+from tests.rigs import namespaces
+from tests.rigs.machine_spec import MachineSpec, prepare
+from tests.rigs.namespaces import SYSTEM_PATH, Process
 from tests.rigs.relay import Relay
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
     from types import TracebackType
 
-USER = "ada"
-_UID = 1815
-_PR_SET_PDEATHSIG = 1
-_TOOLS = {"unshare": "util-linux", "ip": "iproute2", "openssl": "openssl"}
+__all__ = ["Machine", "MachineSpec", "Process"]
 
-_INIT = r"""
-set -e
-D=$1 NAME=$2 HOME_DIR=$3 HOME_OPTIONS=$4 TMP_OPTIONS=$5
-mount -t tmpfs -o mode=755 machine "$D"
-mkdir "$D/up" "$D/work" "$D/root"
-mount -t overlay -o "lowerdir=/,upperdir=$D/up,workdir=$D/work" machine "$D/root"
-R=$D/root
-mount -t proc proc "$R/proc"
-mount -t tmpfs -o mode=755 dev "$R/dev"
-for n in null zero full random urandom tty; do : >"$R/dev/$n"; mount --bind "/dev/$n" "$R/dev/$n"; done
-mkdir "$R/dev/pts" "$R/dev/shm"
-mount -t devpts -o newinstance,ptmxmode=0666,mode=620 devpts "$R/dev/pts"
-ln -s pts/ptmx "$R/dev/ptmx"; ln -s /proc/self/fd "$R/dev/fd"
-mount -t tmpfs -o mode=1777 shm "$R/dev/shm"
-mount -t tmpfs -o mode=755 run "$R/run"; mkdir "$R/run/sshd"
-mount -t tmpfs -o "mode=1777$TMP_OPTIONS" tmp "$R/tmp"
-mount -t tmpfs -o mode=755 home "$R/home"
-mkdir -p "$R$HOME_DIR"; mount -t tmpfs -o "mode=755$HOME_OPTIONS" userhome "$R$HOME_DIR"
-mkdir -m 755 "$R/pythons"
-shift 5
-while [ "$1" != -- ]; do mkdir "$R/pythons/$1"; mount --bind "$2" "$R/pythons/$1"; shift 2; done
-shift
-cp -r "$1"/. "$R"; chown -R "$2" "$R$HOME_DIR"
-mkdir "$R/old"; cd "$R"; pivot_root . old; cd /; umount -l /old
-hostname "$NAME"
-ip link set lo up 2>/dev/null || true
-. /setup.sh
-exec /usr/sbin/sshd -D -f /etc/ssh/machine_config -E /run/sshd.log
-"""
-
-
-@dataclass(frozen=True)
-class MachineSpec:
-    """Say what a machine has.
-
-    Attributes:
-        name: Its host name.
-        home: The user's home directory.
-        password: The user's password; None allows keys only.
-        pythons: Versions of Python that are on it, as `"3.11"`; `"here"` is the one of the tests.
-        python_names: Names in PATH for the first of them; none: it is there, but not in PATH.
-        home_options: Mount options of the home directory, such as `",size=3m"`.
-        tmp_options: Mount options of `/tmp`, such as `",noexec"`.
-        setup: Shell commands run as root inside before sshd starts.
-        private_network: Whether it has a network of its own, without a route out.
-        files: Further files, by absolute path.
-    """
-
-    name: str = "box"
-    home: str = f"/home/{USER}"
-    password: str | None = None
-    pythons: tuple[str, ...] = ("here",)
-    python_names: tuple[str, ...] = ("python3",)
-    home_options: str = ""
-    tmp_options: str = ""
-    setup: str = ""
-    private_network: bool = True
-    files: Mapping[str, str] = field(default_factory=dict)
-
-
-@cache
-def require_machines() -> None:
-    """Skip the test where machines cannot be made, and say what is missing."""
-    if os.geteuid():
-        pytest.skip("machines need namespaces and mounts: run the tests as root")
-    missing = [package for tool, package in _TOOLS.items() if shutil.which(tool) is None]
-    if not Path("/usr/sbin/sshd").exists():
-        missing.append("openssh-server")
-    if missing:
-        pytest.skip(f"machines need more programs: apt-get install {' '.join(missing)}")
-
-
-@cache
-def python_prefix(version: str) -> str:
-    """Return where a version of Python is installed on this system, or skip the test."""
-    if version == "here":
-        return sys.base_prefix
-    for pattern in (f"~/.pyenv/versions/{version}.*", f"/opt/python/{version}*"):
-        for found in sorted(glob.glob(os.path.expanduser(pattern))):
-            return found
-    pytest.skip(f"needs a Python {version}, for example in ~/.pyenv/versions")
-
-
-def _make_key(path: Path) -> None:
-    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)]
-    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+_INIT = Path(__file__).with_name("machine_init.sh")
+_START_TIMEOUT_S = 15.0
+_SSHD = "/usr/sbin/sshd -E /var/log/sshd.log"
 
 
 class Machine:
-    """Run one machine; a context manager."""
+    """Run a host that can be logged in to.
 
-    def __init__(self, spec: MachineSpec | None = None) -> None:
-        """Store what it has; `start` makes it."""
-        require_machines()
-        self.spec = spec if spec is not None else MachineSpec()
-        self._folder = Path(tempfile.mkdtemp(prefix="rh-machine-"))
-        self.key = self._folder / "key"
-        self.config = self._folder / "ssh_config"
-        self.known_hosts = self._folder / "known_hosts"
+    Attributes:
+        spec: What it is like.
+        host: The address at which it answers.
+        port: The port there.
+        pid: Its process 1, as seen from the outside.
+        neighbour: The machine through which alone it can be reached, or None.
+    """
+
+    def __init__(
+        self, spec: MachineSpec | None = None, *, network_of: Machine | None = None
+    ) -> None:
+        """Store what the machine is to be like; nothing is started.
+
+        Args:
+            spec: What it is to be like; None for a host without any login.
+            network_of: A running machine to share the network with. The new one cannot be reached
+                from the outside then, only from that machine, at `host` and `port`.
+        """
+        self.spec = spec or MachineSpec()
+        self.neighbour = network_of
+        self.host, self.port, self.pid = "127.0.0.1", 22, 0
+        self._guests = 0
+        self._namespace = 0
         self._process: subprocess.Popen[bytes] | None = None
-        self.relay: Relay | None = None
-        self.port = 0
+        self._relay: Relay | None = None
 
     def __enter__(self) -> Machine:
-        """Start it."""
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
+        self.start()
         return self
 
     def __exit__(
@@ -157,156 +77,244 @@ class Machine:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop it."""
         self.stop()
 
     @property
-    def pid(self) -> int:
-        """Return the process id of the machine's first process, as seen from here."""
-        return self._children()[0]
+    def address(self) -> str:
+        """Return `user@host:port`."""
+        return f"{self.spec.user}@{self.host}:{self.port}"
 
-    def _children(self) -> list[int]:
-        assert self._process is not None
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
-        return [int(word) for word in children.read_text().split()]
+    # Life and death
 
     def start(self) -> None:
-        """Make the machine and wait until its sshd answers."""
-        self._write_files(self._folder / "files")
-        disk = self._folder / "disk"
-        disk.mkdir()
-        spec = self.spec
-        pythons = [word for v in spec.pythons for word in (v, python_prefix(v))]
-        namespaces = ["--mount", "--pid", "--uts", "--ipc"]
-        namespaces += ["--net"] if spec.private_network else []
-        with (self._folder / "init.log").open("wb") as log:
-            self._process = subprocess.Popen(
-                [
-                    "unshare",
-                    *namespaces,
-                    "--fork",
-                    "--kill-child=SIGKILL",
-                    "--propagation",
-                    "private",
-                ]
-                + ["sh", "-c", _INIT, "init", str(disk), spec.name, spec.home]
-                + [spec.home_options, spec.tmp_options, *pythons, "--", str(self._folder / "files")]
-                + [f"{_UID}:{_UID}"],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
-                start_new_session=True,
-                preexec_fn=_die_with_parent,
-            )
-        wait_until(self._is_up)
-        self._listen()
-        self._write_client_config()
+        """Start the machine; it can be logged in to when this returns.
 
-    def _is_up(self) -> bool:
-        assert self._process is not None
-        log = self._folder / "init.log"
-        assert self._process.poll() is None, f"the machine did not start: {log.read_text()}"
-        if not self._children():
-            return False
-        done = self.run("grep -q 'Server listening' /run/sshd.log")
-        return done.returncode == 0
+        Skips the test when no machine can be made here, or a Python is not installed.
+        """
+        namespaces.require()
+        listen = self._place()
+        mount = tempfile.mkdtemp(prefix="rh-machine-")
+        try:
+            variables, archive = prepare(self.spec, listen, self._host_key(Path(mount)))
+            variables["M_MOUNT"] = mount
+            variables["M_BRING_UP"] = "" if self._shares_network else "yes"
+            self._launch(variables, archive)
+        except BaseException:
+            self.stop()
+            raise
+        finally:
+            shutil.rmtree(mount, ignore_errors=True)
+        if not self._shares_network:
+            self._relay = Relay(self.pid, 22, ipv6=self.spec.ipv6)
+            self.port = self._relay.port
 
-    def _listen(self) -> None:
-        if self.spec.private_network:
-            self.relay = Relay(self.pid, 22)
-            self.port = self.relay.port
+    @property
+    def _shares_network(self) -> bool:
+        return self.spec.direct or self.neighbour is not None
 
-    def _write_files(self, files: Path) -> None:
-        """Write what differs from this system's own files."""
-        spec = self.spec
-        _make_key(self.key)
-        ssh = files / spec.home.lstrip("/") / ".ssh"
-        etc = files / "etc" / "ssh"
-        for folder in (ssh, etc):
-            folder.mkdir(parents=True)
-        shutil.copy(f"{self.key}.pub", ssh / "authorized_keys")
-        _make_key(etc / "machine_key")
-        if not spec.private_network:
-            with Relay.free_port() as port:
-                self.port = port
-        (etc / "machine_config").write_text(
-            f"Port {self.port or 22}\nListenAddress 127.0.0.1\nHostKey /etc/ssh/machine_key\n"
-            "UsePAM no\nPidFile none\nStrictModes no\nMaxStartups 200\nPermitRootLogin no\n"
-            f"PasswordAuthentication {'yes' if spec.password else 'no'}\n"
-            "Subsystem sftp internal-sftp\n"
+    def _place(self) -> list[str]:
+        """Decide where sshd listens, and return that as in its configuration."""
+        if self.neighbour is not None:
+            self.neighbour._guests += 1
+            self.host = f"127.0.0.{self.neighbour._guests + 1}"
+        elif self.spec.direct:
+            with socket.create_server(("127.0.0.1", 0)) as probe:
+                self.port = int(probe.getsockname()[1])
+            six = [f"[::1]:{self.port}"] if self.spec.ipv6 else []
+            return [f"127.0.0.1:{self.port}", *six]
+        return [f"{self.host}:22"]
+
+    @staticmethod
+    def _host_key(folder: Path) -> bytes:
+        path = folder / "host_key"
+        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(path)]
+        subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+        key = path.read_bytes()
+        path.unlink()
+        path.with_suffix(".pub").unlink()
+        return key
+
+    def _launch(self, variables: dict[str, str], archive: bytes) -> None:
+        """Start process 1 and wait until sshd listens."""
+        command = ["unshare", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child"]
+        if self.neighbour is not None:
+            command = ["nsenter", f"--net=/proc/{self.neighbour.pid}/ns/net", *command]
+        elif not self.spec.direct:
+            command.append("--net")
+        process = self._process = subprocess.Popen(
+            [*command, "bash", str(_INIT)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={"PATH": SYSTEM_PATH, "LANG": "C.UTF-8", **variables},
+            start_new_session=True,
         )
-        self._write_accounts(files / "etc")
-        names = " ".join(f"/usr/local/bin/{name}" for name in spec.python_names)
-        first = f"/pythons/{spec.pythons[0]}/bin/python3" if spec.pythons else ""
-        link = f"for n in {names}; do ln -sfn {first} $n; done\n"
-        (files / "setup.sh").write_text(
-            "rm -f /usr/bin/python* /usr/local/bin/python* /opt/*/bin/python*\n"
-            "chmod 700 /root\n" + (link if first and names else "") + spec.setup + "\n"
-        )
-        for path, text in spec.files.items():
-            file = files / path.lstrip("/")
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text)
-            file.chmod(0o755)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        timer = threading.Timer(_START_TIMEOUT_S, process.kill)
+        timer.start()
+        said = []
+        try:
+            try:
+                process.stdin.write(archive)
+                process.stdin.flush()
+            except BrokenPipeError as error:
+                said.append(str(error).encode())
+            for line in process.stdout:
+                if line == b"ready\n":
+                    break
+                said.append(line)
+            else:
+                text = b"".join(said).decode(errors="replace")
+                message = f"machine {self.spec.name} did not start: {text}"
+                raise AssertionError(message)
+        finally:
+            timer.cancel()
+        (self.pid,) = namespaces.children(process.pid)
+        self._namespace = namespaces.inode(self.pid)
 
-    def _write_accounts(self, etc: Path) -> None:
-        rows = {
-            "passwd": f"{USER}:x:{_UID}:{_UID}::{self.spec.home}:/bin/sh",
-            "group": f"{USER}:x:{_UID}:",
-            "shadow": f"{USER}:{self._hashed_password()}:19000:0:99999:7:::",
+    def stop(self) -> None:
+        """End the machine with all its processes; safe to repeat."""
+        if self._relay is not None:
+            self._relay.close()
+            self._relay = None
+        process, self._process = self._process, None
+        if process is None:
+            return
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.close()  # which is the end of process 1, and that of all others
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()  # which takes process 1 along
+            process.wait()
+        process.stdout.close()
+        assert not self.processes(), f"left of machine {self.spec.name}: {self.processes()}"
+
+    @property
+    def is_running(self) -> bool:
+        """Tell whether process 1 is there."""
+        return self._process is not None and self._process.poll() is None
+
+    # Looking inside
+
+    def exec(
+        self,
+        command: str | Sequence[str],
+        *,
+        as_root: bool = False,
+        input: str | None = None,  # noqa: A002 - as in subprocess.run
+        timeout_s: float = 15.0,
+        check: bool = False,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command inside, without ssh: in the user's home and with a fresh environment.
+
+        Args:
+            command: A shell line, or words.
+            as_root: Whether root runs it, not the user.
+            input: What it reads on standard input.
+            timeout_s: Longest time that it may run.
+            check: Whether an exit code other than 0 is an error.
+        """
+        spec = self.spec
+        uid, home, user = (0, "/root", "root") if as_root else (spec.uid, spec.home, spec.user)
+        environ = {
+            "HOME": home,
+            "USER": user,
+            "LOGNAME": user,
+            "PATH": SYSTEM_PATH if as_root else "/usr/local/bin:/usr/bin:/bin:/usr/games",
         }
-        for name, row in rows.items():
-            kept = [line for line in Path("/etc", name).read_text().splitlines() if line]
-            (etc / name).write_text("\n".join([*kept, row, ""]))
-        (etc / "shadow").chmod(0o600)
-
-    def _hashed_password(self) -> str:
-        if self.spec.password is None:
-            return "*"
-        command = ["openssl", "passwd", "-6", "-stdin"]
-        done = subprocess.run(
-            command, input=self.spec.password, text=True, capture_output=True, check=True
-        )
-        return done.stdout.strip()
-
-    def _write_client_config(self) -> None:
-        key = "" if self.spec.password else f'  IdentityFile "{self.key}"\n'
-        self.config.write_text(
-            f"Host {self.spec.name}\n  HostName 127.0.0.1\n  Port {self.port}\n"
-            f"Host *\n  User {USER}\n{key}  IdentitiesOnly yes\n"
-            f'  UserKnownHostsFile "{self.known_hosts}"\n  GlobalKnownHostsFile none\n'
-        )
-
-    def run(self, command: str) -> subprocess.CompletedProcess[str]:
-        """Run a command inside, as root and without SSH."""
-        inside = ["nsenter", "-t", str(self.pid), "--mount", "--pid", "--net", "--uts", "--ipc"]
+        line = command if isinstance(command, str) else shlex.join(command)
+        enter = ["nsenter", f"--target={self.pid}", "--mount", "--pid", "--uts", "--ipc", "--net"]
+        user_part = [f"--setuid={uid}", f"--setgid={uid}", "--root", "--wd"]
+        shell = ["/bin/sh", "-c", f"cd\n{line}"]
         return subprocess.run(
-            [*inside, "sh", "-c", command], capture_output=True, text=True, check=False, timeout=20
+            [*enter, *user_part, "--", *shell],
+            env=environ,
+            input=input,
+            stdin=subprocess.DEVNULL if input is None else None,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=check,
         )
 
     def path(self, inside: str) -> Path:
-        """Return a path of the machine as it can be opened from here."""
-        return Path(f"/proc/{self.pid}/root{inside}")
+        """Return where a path of the machine is seen from the outside.
 
-    def processes(self) -> dict[int, str]:
-        """Return the command lines of the machine's processes, by their ids as seen from here."""
-        namespace = os.readlink(f"/proc/{self.pid}/ns/pid")
-        found = {}
-        for entry in Path("/proc").glob("[0-9]*"):
-            try:
-                if os.readlink(entry / "ns/pid") == namespace:
-                    line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                    found[int(entry.name)] = line.strip()
-            except OSError:
-                continue
-        return found
+        Absolute symbolic links on the way would be followed outside.
+        """
+        return Path(f"/proc/{self.pid}/root") / inside.lstrip("/")
 
-    def stop(self) -> None:
-        """End the machine and all that runs on it."""
-        if self.relay is not None:
-            self.relay.close()
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-        shutil.rmtree(self._folder, ignore_errors=True)
+    @property
+    def home(self) -> Path:
+        """Return where the home directory is seen from the outside."""
+        return self.path(self.spec.home)
+
+    def processes(self, containing: str = "") -> list[Process]:
+        """Return the processes inside that have a text in their command line.
+
+        Process 1 and the sshd that listens are not among them; the sshds of connections are.
+        """
+        return [
+            process
+            for process in namespaces.members(self._namespace)
+            if containing in " ".join(process.command)
+            and process.pid != self.pid
+            and not process.command[0].startswith("sshd: /")
+        ]
+
+    def sshd_log(self) -> str:
+        """Return what sshd has logged."""
+        return self.path("/var/log/sshd.log").read_text(errors="replace")
+
+    # Faults
+
+    def stop_sshd(self) -> None:
+        """Kill the sshd that listens; connections go on, new ones are refused."""
+        pid_file = self.path("/run/sshd.pid")
+        self.exec("kill -9 $(cat /run/sshd.pid) && rm /run/sshd.pid", as_root=True, check=True)
+        assert not pid_file.exists()
+
+    def start_sshd(self) -> None:
+        """Start sshd again after `stop_sshd`; it listens when this returns."""
+        self.exec(_SSHD, as_root=True, check=True)
+        wait_until(self.path("/run/sshd.pid").exists)
+
+    def restart_sshd(self) -> None:
+        """Replace the sshd that listens; connections go on."""
+        self.stop_sshd()
+        self.start_sshd()
+
+    def kill_sshd_sessions(self) -> None:
+        """Kill the sshds of all connections, which ends these at once."""
+        sessions = self.processes("sshd: ")
+        for process in sessions:
+            if process.command[0].startswith("sshd: "):
+                os.kill(process.pid, signal.SIGKILL)
+
+    def rotate_host_key(self) -> None:
+        """Give the machine another host key, as if it had been set up anew."""
+        with tempfile.TemporaryDirectory() as folder:
+            key = self._host_key(Path(folder))
+        self.path("/etc/ssh/host_key").write_bytes(key)
+        self.restart_sshd()
+
+    @property
+    def relay(self) -> Relay:
+        """Return the relay that makes up the network between the outside and this machine."""
+        assert self._relay is not None, "a direct machine, or a stopped one, has no relay"
+        return self._relay
+
+    def cut_network(self) -> None:
+        """Lose everything on the way from and to the machine, and close nothing."""
+        self.relay.cut()
+
+    def restore_network(self) -> None:
+        """Let everything through again; what was on its way arrives now."""
+        self.relay.restore()
+
+    def reset_connections(self) -> None:
+        """End all connections with a TCP reset."""
+        self.relay.reset()

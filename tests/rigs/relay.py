@@ -1,109 +1,239 @@
-"""A line from a loopback port of ours into a machine's own network; tests can cut it."""
+"""A port on the loopback device of the outside that leads to a port inside another network.
+
+It is where a test cuts the network: whatever the relay does not pass on is lost in a black hole.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
+import errno
 import os
+import selectors
 import socket
+import struct
 import threading
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from tests.rigs.namespaces import enter_network
 
-_CLONE_NEWNET = 0x40000000
-_CHUNK = 256 * 1024
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_PIECE = 256 * 1024
+_RESET = struct.pack("ii", 1, 0)
+
+
+@dataclass(eq=False)
+class _Side:
+    """Hold one of the two sockets of a connection and what is still to be sent to it."""
+
+    sock: socket.socket
+    pending: memoryview = field(default_factory=lambda: memoryview(b""))
+    has_ended: bool = False
+    other: _Side = field(init=False)
 
 
 class Relay:
-    """Pass connections on to a port in the network namespace of a process."""
+    """Pass connections on to 127.0.0.1 in the network of a process.
 
-    def __init__(self, pid: int, port: int) -> None:
-        """Listen on a free loopback port."""
-        self._namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        self._inside_port = port
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=200)
-        self.port = int(self._listener.getsockname()[1])
-        self._passing = threading.Event()
-        self._passing.set()
-        self._lock = threading.Lock()
-        self._open: set[socket.socket] = set()
-        self._lines: list[threading.Thread] = []
-        self._accepter = threading.Thread(target=self._accept, daemon=True)
-        self._accepter.start()
+    One thread does everything; commands reach it through a pipe and have been obeyed when the
+    method that gives them returns.
+    """
 
-    @staticmethod
-    @contextlib.contextmanager
-    def free_port() -> Iterator[int]:
-        """Give a port that is free at this moment."""
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = int(probe.getsockname()[1])
-        yield port
+    def __init__(self, pid: int, port: int, *, ipv6: bool = False) -> None:
+        """Listen on a free port, and start the thread.
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                outside, _ = self._listener.accept()
-            except OSError:
-                return
-            line = threading.Thread(target=self._serve, args=(outside,), daemon=True)
-            self._lines.append(line)
-            line.start()
+        Args:
+            pid: A process in the network that is led to.
+            port: The port there.
+            ipv6: Whether to listen on `::1` as well, on the same port.
+        """
+        self._pid, self._target = pid, ("127.0.0.1", port)
+        self._listeners = _listen(ipv6)
+        self.port = int(self._listeners[0].getsockname()[1])
+        self._selector = selectors.DefaultSelector()
+        self._wake_read, self._wake_write = os.pipe()
+        self._commands: list[tuple[Callable[[], None], threading.Event]] = []
+        self._sides: set[_Side] = set()
+        self._is_cut = False
+        self._is_closed = False
+        self._buffer = bytearray(_PIECE)
+        self._thread = threading.Thread(target=self._work, name="relay", daemon=True)
+        self._thread.start()
 
-    def _serve(self, outside: socket.socket) -> None:
-        """Enter the namespace with this thread, connect there, and pass bytes both ways."""
-        with outside:
-            if ctypes.CDLL(None, use_errno=True).setns(self._namespace, _CLONE_NEWNET):
-                return
-            with socket.socket() as inside:
-                try:
-                    inside.connect(("127.0.0.1", self._inside_port))
-                except OSError:
-                    return
-                with self._lock:
-                    self._open |= {outside, inside}
-                for sock in (outside, inside):
-                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                back = threading.Thread(target=self._pass, args=(inside, outside), daemon=True)
-                back.start()
-                self._pass(outside, inside)
-                back.join()
-                with self._lock:
-                    self._open -= {outside, inside}
-
-    def _pass(self, source: socket.socket, sink: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := source.recv(_CHUNK):
-                self._passing.wait()
-                sink.sendall(data)
-        for sock in (source, sink):
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+    @property
+    def connections(self) -> int:
+        """Return how many connections are open."""
+        return len(self._sides) // 2
 
     def cut(self) -> None:
-        """Let nothing through any more, as when a cable is pulled; connections stay open."""
-        self._passing.clear()
+        """Let nothing through any more, and close nothing; safe to repeat."""
+        self._command(self._cut)
 
     def restore(self) -> None:
-        """Let everything through again."""
-        self._passing.set()
+        """Let everything through again, with what has been held back; safe to repeat."""
+        self._command(self._restore)
 
     def reset(self) -> None:
-        """Break all connections."""
-        with self._lock:
-            for sock in self._open:
-                with contextlib.suppress(OSError):
-                    sock.shutdown(socket.SHUT_RDWR)
+        """End all connections with a TCP reset, in both directions."""
+        self._command(self._reset)
 
     def close(self) -> None:
-        """End the relay."""
-        self.restore()
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._accepter.join()
-        self.reset()
-        for line in self._lines:
-            line.join(timeout=5)
-        os.close(self._namespace)
+        """End all connections and the thread; safe to repeat."""
+        if not self._is_closed:
+            self._command(self._close)
+            self._thread.join()
+            os.close(self._wake_read)
+            os.close(self._wake_write)
+
+    def _command(self, command: Callable[[], None]) -> None:
+        if self._is_closed:
+            return
+        done = threading.Event()
+        self._commands.append((command, done))
+        os.write(self._wake_write, b"x")
+        done.wait()
+
+    # What follows runs in the thread.
+
+    def _work(self) -> None:
+        enter_network(self._pid)
+        self._selector.register(self._wake_read, selectors.EVENT_READ, self._obey)
+        for listener in self._listeners:
+            self._selector.register(listener, selectors.EVENT_READ, listener)
+        while not self._is_closed:
+            for key, events in self._selector.select():
+                if key.fileobj not in self._selector.get_map():
+                    continue  # closed by what came before it in this round
+                if isinstance(key.data, _Side):
+                    self._serve(key.data, events)
+                elif isinstance(key.data, socket.socket):
+                    self._accept(key.data)
+                else:
+                    self._obey()
+        self._selector.close()
+
+    def _obey(self) -> None:
+        os.read(self._wake_read, 4096)
+        while self._commands:
+            command, done = self._commands.pop(0)
+            command()
+            done.set()
+
+    def _cut(self) -> None:
+        self._is_cut = True
+        for sock in [*self._listeners, *(side.sock for side in self._sides)]:
+            self._forget(sock)
+
+    def _restore(self) -> None:
+        self._is_cut = False
+        for listener in self._listeners:
+            if listener not in self._selector.get_map():
+                self._selector.register(listener, selectors.EVENT_READ, listener)
+        for side in self._sides:
+            self._watch(side)
+
+    def _reset(self) -> None:
+        for side in list(self._sides):
+            self._end(side)
+
+    def _close(self) -> None:
+        self._is_closed = True
+        self._reset()
+        for listener in self._listeners:
+            self._forget(listener)
+            listener.close()
+
+    def _forget(self, sock: socket.socket) -> None:
+        with suppress(KeyError):
+            self._selector.unregister(sock)
+
+    def _accept(self, listener: socket.socket) -> None:
+        with suppress(BlockingIOError):
+            client = _Side(listener.accept()[0])
+            server = _Side(socket.socket())
+            client.other, server.other = server, client
+            for side in (client, server):
+                side.sock.setblocking(False)
+                side.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self._sides.add(side)
+            # A refusal shows when the socket is used for the first time.
+            result = server.sock.connect_ex(self._target)
+            if result in {0, errno.EINPROGRESS}:
+                self._watch(client)
+                self._watch(server)
+            else:
+                self._end(client)
+
+    def _watch(self, side: _Side) -> None:
+        """Wait for what this side can do now: be read if the other can take it, be written to."""
+        events = 0
+        if not side.has_ended and not side.other.pending:
+            events |= selectors.EVENT_READ
+        if side.pending:
+            events |= selectors.EVENT_WRITE
+        known = self._selector.get_map().get(side.sock)
+        if known is not None and known.events == events:
+            return
+        if known is not None and events:
+            self._selector.modify(side.sock, events, side)
+        elif events and not self._is_cut:
+            self._selector.register(side.sock, events, side)
+        elif known is not None:
+            self._selector.unregister(side.sock)
+
+    def _serve(self, side: _Side, events: int) -> None:
+        try:
+            if events & selectors.EVENT_WRITE:
+                self._send(side)
+            if events & selectors.EVENT_READ and not side.other.pending:
+                self._receive(side)
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._end(side)
+            return
+        if side.has_ended and side.other.has_ended and not side.pending and not side.other.pending:
+            self._end(side, gently=True)
+            return
+        self._watch(side)
+        self._watch(side.other)
+
+    def _receive(self, side: _Side) -> None:
+        count = side.sock.recv_into(self._buffer)
+        if count:
+            side.other.pending = memoryview(self._buffer)[:count]
+            self._send(side.other)
+            if side.other.pending:  # the buffer is needed for others meanwhile
+                side.other.pending = memoryview(bytes(side.other.pending))
+        else:
+            side.has_ended = True
+            if not side.other.pending:
+                side.other.sock.shutdown(socket.SHUT_WR)
+
+    def _send(self, side: _Side) -> None:
+        with suppress(BlockingIOError):
+            while side.pending:
+                side.pending = side.pending[side.sock.send(side.pending) :]
+        if not side.pending and side.other.has_ended:
+            side.sock.shutdown(socket.SHUT_WR)
+
+    def _end(self, side: _Side, *, gently: bool = False) -> None:
+        for each in (side, side.other):
+            self._forget(each.sock)
+            self._sides.discard(each)
+            if not gently:
+                with suppress(OSError):
+                    each.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            each.sock.close()
+
+
+def _listen(ipv6: bool) -> list[socket.socket]:
+    listeners = [socket.create_server(("127.0.0.1", 0), backlog=512)]
+    if ipv6:
+        port = listeners[0].getsockname()[1]
+        listeners.append(socket.create_server(("::1", port), family=socket.AF_INET6, backlog=512))
+    for listener in listeners:
+        listener.setblocking(False)
+    return listeners

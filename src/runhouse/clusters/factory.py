@@ -69,7 +69,8 @@ def cluster(
     options = {key: value for key, value in given.items() if value is not None}
     if host is None and ssh_creds is None and not options and name != LOCAL_NAME:
         return Cluster.from_name(name, dryrun=dryrun)
-    local = host in _LOCAL_HOSTS if isinstance(host, str) else list(host or ()) == ["localhost"]
+    only = host[0] if isinstance(host, (list, tuple)) and len(host) == 1 else host
+    local = isinstance(only, str) and only in _LOCAL_HOSTS
     if name == LOCAL_NAME or (local and not ssh_creds and ssh_port is None):
         return _local(name, host, ssh_creds, options)
     made = ByoCluster(name, host, ssh_creds, **options)  # type: ignore[arg-type]

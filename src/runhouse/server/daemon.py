@@ -207,8 +207,13 @@ class Daemon:
         self._http = loop.create_task(self._serve_http(listeners))
 
     async def _serve_http(self, listeners: list[socket.socket]) -> None:
-        app = await asyncio.to_thread(extras.load, "runhouse.server.app", extra="server")
-        await app.serve(self, listeners)
+        try:
+            app = await asyncio.to_thread(extras.load, "runhouse.server.app", extra="server")
+            await app.serve(self, listeners)
+        except Exception:
+            log.exception("HTTP cannot be served; calls go on without it")
+            for listener in listeners:
+                listener.close()
 
     async def _watch_idle(self) -> None:
         """Stop when nobody is connected and nothing runs for long enough."""
@@ -223,6 +228,7 @@ class Daemon:
 
     async def status(self) -> dict[str, object]:
         """Return what `GET /status` tells."""
+        await self.workers.refresh()
         node = await this_node()
         return {
             **asdict(self.info),

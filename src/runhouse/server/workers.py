@@ -31,6 +31,7 @@ _LOG_TAIL = 4096
 _LOG_LIMIT = 16 * 1024 * 1024
 _DEATHS_KEPT = 200
 _STOP_S = 3.0
+_ANSWER_S = 1.0
 # Our package and cloudpickle are loaded by their paths, the latter under a name of its own, so that
 # no other ones of these names are taken; our directory stands at the end of sys.path, so that the
 # user's own packages always win.
@@ -73,6 +74,7 @@ class Worker:
     retired: bool = False
     state: dict[str, int] = field(default_factory=dict)
     ready: asyncio.Event = field(default_factory=asyncio.Event)
+    answered: asyncio.Event = field(default_factory=asyncio.Event)
     dead: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -242,9 +244,24 @@ class Workers:
             worker.python = message["python"]
             worker.ready.set()
             return
+        if message.pop("asked", False):
+            worker.answered.set()
         worker.state = message
         self.on_activity()
         self._end_if_unneeded(worker)
+
+    async def refresh(self) -> None:
+        """Ask all workers how much is going on; one that does not answer keeps its last figures."""
+        waits = []
+        for worker in self.alive():
+            worker.answered.clear()
+            with contextlib.suppress(OSError):  # it has ended already
+                worker.control.send(b'{"op":"state"}')
+                waits.append(asyncio.create_task(worker.answered.wait()))
+        if waits:
+            await asyncio.wait(waits, timeout=_ANSWER_S)
+        for wait in waits:
+            wait.cancel()
 
     def hand_over(self, worker: Worker, sock: socket.socket) -> bool:
         """Give a client's connection to a worker; return False when the worker is gone."""

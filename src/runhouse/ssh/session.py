@@ -10,6 +10,7 @@ import time
 from functools import cache
 from typing import IO, TYPE_CHECKING
 
+from runhouse import settings as settings_module
 from runhouse.errors import (
     AuthenticationError,
     ConnectError,
@@ -65,8 +66,8 @@ class Session(Connection):
 
     @classmethod
     def shared(cls, target: Target) -> Session:
-        """Return the one session of this process for a target."""
-        return _shared(target)
+        """Return the one session of this process for a target, under the settings of now."""
+        return _shared(target, settings_module.load())
 
     def close(self) -> None:
         """End the connection, with all that goes over it in any process; safe to repeat."""
@@ -320,8 +321,8 @@ class Session(Connection):
 
 
 @cache
-def _shared(target: Target) -> Session:
-    return Session(target)
+def _shared(target: Target, settings: Settings) -> Session:
+    return Session(target, settings)
 
 
 def _check_number(name: str, value: object, least: int, most: int) -> None:

@@ -53,7 +53,7 @@ class Worker:
                 self.connections.add(socket.socket(fileno=descriptors[0]))
                 self._changed.set()
             elif request["op"] == "state":
-                self._tell({"op": "state", "tag": request["tag"], **self._state()})
+                self._tell({"op": "state", "asked": True, **self._state()})
             elif request["op"] == "stop":
                 return
 
