@@ -157,6 +157,7 @@ def test_a_disk_that_fills_up_later_is_told(make_machine: Callable[[MachineSpec]
     machine.run("head -c 60m /dev/zero >/home/ada/filler")
     assert rh.function(sample.add).to(cluster)(1, 2) == 3, "calls need no disk"
     cluster.stop()
+    machine.run("head -c 60m /dev/zero >>/home/ada/filler")
     with pytest.raises(HostNotWritableError, match="full"):
         cluster.up()
 
@@ -196,15 +197,17 @@ print(box.status().pid, rh.function(sample.add).to(box)(1, 2))
 
     def client(number: int) -> str:
         environment = os.environ | {"RH_HOME": f"{os.environ['RH_HOME']}/{number}"}
-        return subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-c", program],
             cwd=root,
             env=environment,
             capture_output=True,
             text=True,
-            check=True,
+            check=False,
             timeout=60,
-        ).stdout
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     with ThreadPoolExecutor(4) as pool:
         answers = set(pool.map(client, range(4)))

@@ -159,9 +159,7 @@ def make_machine(client: Client) -> Iterator[MakeMachine]:
     """Give a function that starts machines, which end with the test."""
     with ExitStack() as stack:
 
-        def make(
-            spec: MachineSpec | None = None, *, network_of: Machine | None = None
-        ) -> Machine:
+        def make(spec: MachineSpec | None = None, *, network_of: Machine | None = None) -> Machine:
             spec = spec or dataclasses.replace(default_spec(client), name="made-machine")
             return stack.enter_context(_running(client, spec, network_of))
 

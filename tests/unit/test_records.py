@@ -182,7 +182,7 @@ BOX = {"version": 1, "kind": "byo", "name": "box", "host": ["a"]}
         ({"host": 3}, "host cannot be used"),
         ({"host": []}, "at least one host"),
         ({"ssh_port": "x"}, "ssh_port cannot be used"),
-        ({"ssh_creds": [{"pasword": "x"}]}, "'pasword'"),
+        ({"ssh_creds": [{"user": "x"}]}, "'user'"),
         ({"ssh_creds": "ada"}, "ssh_creds cannot be used"),
         ({"python": 3}, "python cannot be used"),
         ({"name": "other"}, "definition of 'other'"),

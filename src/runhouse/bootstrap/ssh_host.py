@@ -23,7 +23,8 @@ from runhouse.errors import (
     ServerLostError,
     ServerStartError,
 )
-from runhouse.server.daemon import ServerConfig, ServerInfo
+from runhouse.server.daemon import ServerConfig, ServerInfo, exclusive
+from runhouse.server.paths import private_directory
 from runhouse.ssh.session import Session
 from runhouse.ssh.sync import download, mirror_project, upload
 from runhouse.version import __version__
@@ -73,7 +74,6 @@ class SshHost:
         self._port = port
         self._served: Served | None = None
         self._lock = threading.RLock()
-        self._placed: dict[Path, str] = {}
 
     # -- the endpoint ---------------------------------------------------------------------------
 
@@ -274,9 +274,12 @@ class SshHost:
     def place(self, root: Path) -> Placed:
         """Bring a project directory to the host; what was deleted here is deleted there."""
         self._ready()
-        identity = f"{socket.gethostname()}\0{root}".encode("utf-8", "surrogateescape")
-        directory = f".rh/code/{root.name or 'root'}-{sha256(identity).hexdigest()[:8]}"
-        listing = mirror_project(self._session, root, directory, python=self.python())
+        identity = f"{socket.gethostname()}\0{self._settings.home}\0{root}"
+        digest = sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+        directory = f".rh/code/{root.name or 'root'}-{digest}"
+        lock = private_directory(self._settings.home / "sync") / f"{digest}.{self.host}.lock"
+        with exclusive(lock):  # two scripts of one project may start at the same moment
+            listing = mirror_project(self._session, root, directory, python=self.python())
         return Placed(f"{self._ready().facts.home}/{directory}", listing.generation)
 
     def copy(
