@@ -28,7 +28,15 @@ LONG_FILES: dict[str, str] = {}
 # Modules that parse what users pass, where TypeError and ValueError are the right words: they are
 # left out of the share of generic raises.
 ARGUMENT_PARSERS: dict[str, str] = {
+    "src/runhouse/clusters/arguments.py": "arguments of rh.cluster and its methods",
+    "src/runhouse/clusters/commands.py": "arguments of run and run_python",
     "src/runhouse/clusters/factory.py": "arguments of rh.cluster become a kind of cluster",
+    "src/runhouse/proxies/function.py": "arguments of rh.function",
+    "src/runhouse/proxies/module.py": "arguments of rh.module",
+    "src/runhouse/proxies/source.py": "'module:name' texts become a source",
+    "src/runhouse/ssh/command.py": "commands for the host's shell",
+    "src/runhouse/ssh/session.py": "arguments of run and forward_port",
+    "src/runhouse/ssh/sync.py": "paths and filters of transfers",
     "src/runhouse/ssh/target.py": "host strings and ssh_creds become a target",
 }
 

@@ -8,6 +8,7 @@ line.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import glob
 import os
@@ -45,7 +46,9 @@ mount -t overlay -o "lowerdir=/,upperdir=$D/up,workdir=$D/work" machine "$D/root
 R=$D/root
 mount -t proc proc "$R/proc"
 mount -t tmpfs -o mode=755 dev "$R/dev"
-for n in null zero full random urandom tty; do : >"$R/dev/$n"; mount --bind "/dev/$n" "$R/dev/$n"; done
+for n in null zero full random urandom tty; do
+  : >"$R/dev/$n"; mount --bind "/dev/$n" "$R/dev/$n"
+done
 mkdir "$R/dev/pts" "$R/dev/shm"
 mount -t devpts -o newinstance,ptmxmode=0666,mode=620 devpts "$R/dev/pts"
 ln -s pts/ptmx "$R/dev/ptmx"; ln -s /proc/self/fd "$R/dev/fd"
@@ -309,12 +312,10 @@ class Machine:
         namespace = os.readlink(f"/proc/{self.pid}/ns/pid")
         found = {}
         for entry in Path("/proc").glob("[0-9]*"):
-            try:
+            with contextlib.suppress(OSError):  # it has ended meanwhile
                 if os.readlink(entry / "ns/pid") == namespace:
                     line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
                     found[int(entry.name)] = line.strip()
-            except OSError:
-                continue
         return found
 
     def stop(self) -> None:

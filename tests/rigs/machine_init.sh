@@ -53,7 +53,7 @@ while IFS= read -r path; do
     [ -z "$path" ] || layer "$path"
 done <<<"$M_LAYERS"
 while IFS= read -r path; do
-    [ ! -d "$root$path" ] || mount -t tmpfs -o mode=755 empty "$root$path"
+    [ -z "$path" ] || [ ! -d "$root$path" ] || mount -t tmpfs -o mode=755 empty "$root$path"
 done <<<"$M_EMPTY"
 
 mkdir -p "$root$M_HOME"

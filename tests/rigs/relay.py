@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _PIECE = 256 * 1024
+_PATIENCE_S = 10
 _RESET = struct.pack("ii", 1, 0)
 
 
@@ -93,7 +94,7 @@ class Relay:
         done = threading.Event()
         self._commands.append((command, done))
         os.write(self._wake_write, b"x")
-        done.wait()
+        assert done.wait(_PATIENCE_S), "the thread of a relay has ended"
 
     # What follows runs in the thread.
 
@@ -104,14 +105,14 @@ class Relay:
             self._selector.register(listener, selectors.EVENT_READ, listener)
         while not self._is_closed:
             for key, events in self._selector.select():
-                if key.fileobj not in self._selector.get_map():
-                    continue  # closed by what came before it in this round
-                if isinstance(key.data, _Side):
-                    self._serve(key.data, events)
+                if not isinstance(key.data, (_Side, socket.socket)):
+                    self._obey()
+                elif self._is_cut or self._is_closed:
+                    pass  # by a command that came before it in this round
                 elif isinstance(key.data, socket.socket):
                     self._accept(key.data)
-                else:
-                    self._obey()
+                elif key.data in self._sides:
+                    self._serve(key.data, events)
         self._selector.close()
 
     def _obey(self) -> None:

@@ -92,7 +92,7 @@ class Calls:
         if here != there:
             msg = (
                 f"{what} was not sent to {self.host.host}. It has no file there and would go by "
-                f"value, which needs the same Python: here it is {here}, there {there}. Put it into "
+                f"value, which needs the same Python: here it is {here}, there {there}. Put it in "
                 "a module of a project, or give the cluster another interpreter with python=."
             )
             raise PythonMismatchError(msg, here=here, there=there)

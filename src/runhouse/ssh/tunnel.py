@@ -23,7 +23,9 @@ class Tunnel:
         remote_port: The port on the host.
     """
 
-    def __init__(self, local_port: int, remote_port: int, *, on_close: Callable[[Tunnel], None]):
+    def __init__(
+        self, local_port: int, remote_port: int, *, on_close: Callable[[Tunnel], None]
+    ) -> None:
         """Store the ports and what ends the forward."""
         self.local_port = local_port
         self.remote_port = remote_port

@@ -1,0 +1,55 @@
+"""Every Python block of the documentation runs, top to bottom, as one program for each page."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import runhouse as rh
+
+ROOT = Path(__file__).parents[2]
+PAGES = ["README.md", "docs/guide.md"]
+_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: str) -> list[str]:
+    """Return the Python blocks of a page."""
+    return _BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("page", PAGES)
+def test_the_blocks_of_a_page_run(page: str, tmp_path: Path) -> None:
+    program = tmp_path / f"{Path(page).stem.lower()}_page.py"
+    program.write_text("\n\n".join(blocks(page)))
+    assert len(blocks(page)) > 1
+    command = [sys.executable, "-W", "error", str(program)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=50)
+    assert done.returncode == 0, done.stderr
+    rh.here.stop()
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in [*PAGES, "docs/architecture.md", "CONTRIBUTING.md"]:
+        for link in re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text(encoding="utf-8")):
+            assert (ROOT / page).parent.joinpath(link).exists(), f"{page}: {link}"
+
+
+def test_every_setting_is_documented() -> None:
+    guide = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
+    settings = (ROOT / "src" / "runhouse" / "settings.py").read_text(encoding="utf-8")
+    for name in set(re.findall(r"`(RH_[A-Z_]+)`", settings)):
+        assert f"`{name}`" in guide, name
+
+
+@pytest.mark.timeout(60)
+def test_the_quickstart_shows_what_it_promises() -> None:
+    command = [sys.executable, str(ROOT / "examples" / "quickstart.py")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=50)
+    assert "class:     42" in done.stdout
+    assert "generator: 3 2 1" in done.stdout
+    rh.here.stop()
