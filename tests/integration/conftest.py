@@ -10,6 +10,13 @@ import pytest
 import runhouse as rh
 from runhouse import settings
 from tests.rigs.box import Machine, MachineSpec
+from tests.rigs.fixtures import bare_machine as bare_machine
+from tests.rigs.fixtures import client as client
+from tests.rigs.fixtures import client_settings as client_settings
+from tests.rigs.fixtures import inner_machine as inner_machine
+from tests.rigs.fixtures import machine as machine
+from tests.rigs.fixtures import password_machine as password_machine
+from tests.rigs.fixtures import ssh_config as ssh_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

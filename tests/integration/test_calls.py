@@ -172,11 +172,11 @@ def test_output_of_two_callers_never_mixes(
     cluster: rh.Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     speak_often = rh.function(sample.speak_often).to(cluster)
-    heard: dict[int, list[str]] = {}
+    heard: dict[str, list[str]] = {}
 
     class PerThread(io.StringIO):
         def write(self, text: str) -> int:
-            heard.setdefault(threading.get_ident(), []).append(text)
+            heard.setdefault(threading.current_thread().name, []).append(text)
             return len(text)
 
     monkeypatch.setattr(sys, "stdout", PerThread())

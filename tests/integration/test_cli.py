@@ -244,7 +244,16 @@ def test_run_survives_a_terminal_without_unicode(rh: Cli) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "?\n", "")
 
 
-@pytest.mark.parametrize("name", ["box"])
+def test_output_that_nobody_reads_is_no_error(rh: Cli) -> None:
+    line = f'"{RH}" run local -- "yes | head -n 100000" | head -n 1; exit ${{PIPESTATUS[0]}}'
+    done = subprocess.run(
+        ["bash", "-c", line],
+        env=rh.environ, capture_output=True, text=True, check=False, timeout=20,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (141, "y\n", "")
+
+
+@pytest.mark.parametrize("name", ["local", "box"])
 def test_ctrl_c_ends_with_130(rh: Cli, name: str) -> None:
     mark = f"{os.getpid()}{time.monotonic_ns()}"
     process = subprocess.Popen(

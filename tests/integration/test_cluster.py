@@ -221,8 +221,9 @@ def ask_port(port: int) -> bytes:
         return client.recv(100)
 
 
-def test_a_tunnel_leads_from_one_port_to_another(sshd: PrivateSshd) -> None:
-    box = sshd.cluster("tunnels")
+def test_a_tunnel_leads_from_one_port_to_another(cluster: rh.Cluster) -> None:
+    box = cluster
+    box.stop()
     with echo_service() as remote:
         local = free_port()
         tunnel, port = box.ssh_tunnel(local, remote)
@@ -238,12 +239,11 @@ def test_a_tunnel_leads_from_one_port_to_another(sshd: PrivateSshd) -> None:
     assert not box.is_up(), "a tunnel needs no server"
 
 
-def test_a_busy_port_is_passed_over_as_often_as_allowed(sshd: PrivateSshd) -> None:
-    box = sshd.cluster("busy")
-    with echo_service() as busy:
+def test_a_busy_port_is_passed_over_as_often_as_allowed(cluster: rh.Cluster) -> None:
+    with echo_service() as busy, echo_service() as remote:
         with pytest.raises(SettingsError, match="taken"):
-            box.ssh_tunnel(busy, busy)
-        tunnel, port = box.ssh_tunnel(busy, busy, num_ports_to_try=20)
+            cluster.ssh_tunnel(busy, remote)
+        tunnel, port = cluster.ssh_tunnel(busy, remote, num_ports_to_try=20)
         with tunnel:
             assert busy < port <= busy + 20
             assert ask_port(port) == b"HELLO"
@@ -263,8 +263,9 @@ def test_files_go_both_ways(cluster: rh.Cluster, tmp_path: Path) -> None:
     source, there, back = (tmp_path / name for name in ("a b", "there", "back"))
     (source / "in 'it").mkdir(parents=True)
     (source / "in 'it" / "ü").write_text("text")
-    cluster.rsync(source, there, contents=True)
+    cluster.rsync(source, there, contents=True, filter_options="*.log")
     assert (there / "in 'it" / "ü").read_text() == "text"
+    assert not (there / "skip.log").exists()
     cluster.rsync(str(there), str(back), up=False, contents=False)
     assert (back / "there" / "in 'it" / "ü").read_text() == "text"
     with pytest.raises(FileNotFoundError, match="no such file here"):

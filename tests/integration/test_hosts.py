@@ -61,9 +61,10 @@ def works(cluster: rh.Cluster) -> bool:
         pytest.param(MachineSpec(python_names=(f"python{HERE}",)), id="only-a-versioned-name"),
         pytest.param(
             MachineSpec(
-                setup="P=$(python3 -c 'import sysconfig; print(sysconfig.get_path(\"stdlib\"))');"
-                "mount -t tmpfs x /mnt; cp -r $P/encodings /mnt/; : >/mnt/EXTERNALLY-MANAGED;"
-                "mount --bind /mnt/EXTERNALLY-MANAGED $P/abc.py || true; umount $P/abc.py || true"
+                setup="P=$(python3 -c 'import sysconfig; print(sysconfig.get_path(\"stdlib\"))')\n"
+                "mount -t tmpfs none /mnt && mkdir /mnt/up /mnt/work\n"
+                "mount -t overlay -o lowerdir=$P,upperdir=/mnt/up,workdir=/mnt/work none $P\n"
+                "printf '[externally-managed]\\n' >$P/EXTERNALLY-MANAGED",
             ),
             id="externally-managed",
         ),

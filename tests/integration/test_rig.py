@@ -146,6 +146,21 @@ def test_a_bare_machine_has_a_python_outside_path(bare_machine: Machine, client:
     assert bare_machine.exec([path, "-c", tells]).stdout == f"/home/ada/.pyenv/versions/{OWN}\n"
 
 
+@pytest.mark.parametrize("in_path", [True, False])
+def test_the_python_of_the_system_can_be_shown(make_machine: MakeMachine, in_path: bool) -> None:
+    found = [interpreters.find(path) for path in ("/usr/bin/python3", "/usr/local/bin/python3")
+             if Path(path).exists()]  # fmt: skip
+    if not found:
+        pytest.skip("there is no Python of the system here: apt-get install python3")
+    spec = MachineSpec("system", pythons=(str(found[0].executable),), python_in_path=in_path)
+    machine = make_machine(spec)
+    version = f"Python {found[0].version}"
+    assert machine.exec("python3 -V").stdout.startswith(version) is in_path
+    aside = f"~/.pyenv/versions/{found[0].version}/bin/python{found[0].version}"
+    done = machine.exec(f"{aside} -c 'import json; print(1)'")
+    assert done.stdout == ("" if in_path else "1\n"), done.stderr
+
+
 def test_only_a_versioned_name_and_the_mark_of_pep_668(make_machine: MakeMachine) -> None:
     spec = MachineSpec(
         "marked", pythons=(OWN,), python_names=("python{version}",), pep668=True
@@ -179,12 +194,12 @@ def test_programs_can_be_missing_or_replaced(make_machine: MakeMachine) -> None:
         "odd",
         rsync=False,
         lacks=("gzip",),
-        files={"/usr/local/bin/uname": (script, 0o755), "/home/ada/notes": ("mine", 0o600)},
+        files={"/usr/local/bin/uname": (script, 0o755), "/home/ada/a/b/notes": ("mine", 0o600)},
     )
     machine = make_machine(spec)
     assert machine.exec("command -v rsync gzip").stdout == ""
-    assert machine.exec("uname -m; cat notes").stdout == "aarch64\nmine"
-    assert machine.exec("stat -c %U:%a notes").stdout == "ada:600\n"
+    assert machine.exec("uname -m; cat a/b/notes").stdout == "aarch64\nmine"
+    assert machine.exec("stat -c %U:%a a a/b/notes").stdout == "ada:755\nada:600\n"
 
 
 def test_no_way_leads_out(machine: Machine) -> None:
@@ -199,10 +214,10 @@ def test_no_way_leads_out(machine: Machine) -> None:
 
 def test_processes_are_seen_from_outside(machine: Machine, client: Client) -> None:
     waiting = subprocess.Popen(client.command("machine", "exec sleep 87.5"))
-    wait_until(lambda: machine.processes("sleep 87.5"))
+    command = ("sleep", "87.5")
+    wait_until(lambda: [found.command for found in machine.processes("87.5")] == [command])
     (process,) = machine.processes("sleep 87.5")
     assert process.uid == machine.spec.uid
-    assert process.command == ("sleep", "87.5")
     assert machine.exec(f"cat /proc/{process.pid_inside}/comm").stdout == "sleep\n"
     os.kill(process.pid, signal.SIGKILL)
     assert waiting.wait(10) != 0

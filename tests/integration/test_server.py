@@ -155,6 +155,9 @@ def test_an_idle_server_of_another_version_is_replaced_and_a_busy_one_is_not(
         start_server(replace(config, version="3"))
     assert caught.value.objects == 1
     assert start_server(replace(config, version="2", digest="built again")) == second
+    assert start_server(replace(config, version="1.9")) == second, (
+        "an older client takes it as it is"
+    )
     third = start_server(replace(config, version="3"), replace=True)
     assert third.version == "3"
 

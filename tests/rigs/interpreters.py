@@ -52,6 +52,22 @@ class Interpreter:
         return self.base_prefix in {Path("/usr"), Path("/usr/local")}
 
     @property
+    def program(self) -> Path:
+        """Return the file to run, not a shorter name for it in a directory of the system."""
+        if self.is_system and not self.is_environment:
+            return self.base_prefix / "bin" / f"python{self.version}"
+        return self.executable
+
+    @property
+    def chain(self) -> list[Path]:
+        """Return the program and what it is a link to, step by step, in real directories."""
+        steps = [self.program]
+        while steps[-1].is_symlink():
+            step = steps[-1].parent / os.readlink(steps[-1])
+            steps.append(step.parent.resolve() / step.name)
+        return steps
+
+    @property
     def library(self) -> Path:
         """Return the directory of its standard library."""
         return self.base_prefix / "lib" / f"python{self.version}"
@@ -116,6 +132,7 @@ def system_programs() -> tuple[str, ...]:
         sorted(
             path
             for directory in _DIRECTORIES
+            if not os.path.islink(directory)
             for name in _NAMES
             for path in glob.glob(f"{directory}/{name}")
         )

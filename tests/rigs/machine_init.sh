@@ -63,8 +63,10 @@ while IFS=$'\t' read -r source target; do
     mkdir -p "$root$target"
     mount --rbind "$root$source" "$root$target"
 done <<<"$M_BINDS"
-mapfile -t hidden <<<"$M_HIDE"
-rm -f -- "${hidden[@]/#/$root}"
+if [ -n "$M_HIDE" ]; then
+    mapfile -t hidden <<<"$M_HIDE"
+    rm -f -- "${hidden[@]/#/$root}"
+fi
 
 head -c "$M_SIZE" | tar -x -p --numeric-owner -C "$root"
 if [ -n "$M_HOME_READ_ONLY" ]; then mount -o remount,ro "$root$M_HOME"; fi

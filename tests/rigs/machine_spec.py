@@ -6,12 +6,16 @@ import io
 import subprocess
 import tarfile
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.rigs import interpreters
-from tests.rigs.interpreters import Interpreter
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.rigs.interpreters import Interpreter
 
 UID = 1000
 LINKS = "/usr/local/bin"
@@ -200,7 +204,7 @@ class Pythons:
         """Make an interpreter be there under the home directory, where no PATH leads."""
         place = f"{home}/.pyenv/versions/{python.version}"
         if python.is_system:
-            self.copies.append((python.executable, f"{place}/bin/python{python.version}"))
+            self.copies.append((python.program, f"{place}/bin/python{python.version}"))
         else:
             self.binds.append((str(python.base_prefix), place))
 
@@ -208,8 +212,8 @@ class Pythons:
         place = self.wrappers if python.is_environment else self.links
         for name in names:
             full = name.format(version=python.version)
-            if full not in self.wrappers and full not in self.links:
-                place[full] = str(python.executable)
+            if full not in {*self.wrappers, *self.links}:
+                place[full] = str(python.program)
 
     @classmethod
     def of(cls, spec: MachineSpec) -> Pythons:
@@ -222,15 +226,17 @@ class Pythons:
                 plan.marked.append(str(python.library))
             if spec.python_in_path:
                 plan._name(python, ("python{version}",) if number else spec.python_names)
-                plan.keep.add(f"{python.base_prefix}/bin/python{python.version}")
-            elif not python.is_environment:
+            if spec.python_in_path or python.is_environment:
+                plan.keep.update(str(step) for step in python.chain)
+            else:
                 plan._put_aside(python, spec.home)
         return plan
 
     def add_to(self, disk: Disk) -> None:
         """Put names and marks on a disk."""
         for name, target in self.links.items():
-            disk.add_link(f"{LINKS}/{name}", target)
+            if target != f"{LINKS}/{name}":
+                disk.add_link(f"{LINKS}/{name}", target)
         for name, target in self.wrappers.items():
             disk.add_file(f"{LINKS}/{name}", f'#!/bin/sh\nexec "{target}" "$@"\n', 0o755)
         for source, place in self.copies:
@@ -269,8 +275,11 @@ def prepare(
     _add_sshd(disk, spec, addresses, host_key)
     pythons.add_to(disk)
     for path, (content, mode) in spec.files.items():
-        owner = spec.uid if path.startswith(f"{spec.home}/") else 0
-        disk.add_file(path, content, mode, owner)
+        is_theirs = path.startswith(f"{spec.home}/")
+        if is_theirs:
+            for folder in reversed(Path(path).relative_to(spec.home).parents[:-1]):
+                disk.add_folder(f"{spec.home}/{folder}", 0o755, spec.uid)
+        disk.add_file(path, content, mode, spec.uid if is_theirs else 0)
     archive = disk.archive()
     size = "" if spec.home_size_mb is None else f",size={spec.home_size_mb}m"
     variables = {

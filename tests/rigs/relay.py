@@ -136,8 +136,8 @@ class Relay:
             self._watch(side)
 
     def _reset(self) -> None:
-        for side in list(self._sides):
-            self._end(side)
+        while self._sides:
+            self._end(next(iter(self._sides)))
 
     def _close(self) -> None:
         self._is_closed = True

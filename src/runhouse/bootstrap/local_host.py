@@ -9,12 +9,13 @@ import socket
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from runhouse.bootstrap.host import OnOutput, Placed
-from runhouse.errors import HostUnreachableError, ServerLostError, SyncError
+from runhouse.bootstrap.local_command import LocalCompleted, run_command
+from runhouse.bootstrap.relay import Relay, open_relay
+from runhouse.errors import ServerLostError, SettingsError, SyncError
 from runhouse.server.control import log_tail, running_server, start_server, stop_server
 from runhouse.server.daemon import ServerConfig, ServerInfo
 from runhouse.server.paths import ServerPaths
@@ -26,17 +27,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from runhouse.settings import Settings
-
-_CHUNK = 64 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class LocalCompleted:
-    """Hold how a local command ended."""
-
-    exit_code: int
-    stdout: str
-    stderr: str
 
 
 class LocalTunnel:
@@ -179,14 +169,7 @@ class LocalHost:
         on_output: OnOutput | None = None,
     ) -> LocalCompleted:
         """Run a shell command on this machine."""
-        process = subprocess.Popen(  # noqa: S602 - running shell commands is what is asked for
-            command,
-            shell=True,
-            stdin=subprocess.PIPE if input is not None else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        return _collect(process, input, on_output)
+        return run_command(command, input, on_output)
 
     def python(self) -> str:
         """Return the interpreter of this machine's workers."""
@@ -198,20 +181,25 @@ class LocalHost:
         argv = [shell] if command is None else [shell, "-c", command]
         return subprocess.run(argv, check=False).returncode  # noqa: S603 - the user's own shell
 
-    def forward_port(self, local_port: int, remote_port: int, *, attempts: int = 1) -> LocalTunnel:
-        """Return the port itself: it is on this machine already.
+    def forward_port(
+        self, local_port: int, remote_port: int, *, attempts: int = 1
+    ) -> LocalTunnel | Relay:
+        """Lead a port to another one; the port itself needs nothing, as it is on this machine.
 
         Raises:
-            HostUnreachableError: Another local port was asked for, which needs a real tunnel.
+            SettingsError: None of the ports is free.
         """
-        del attempts
-        if local_port not in (0, remote_port):
+        if local_port == remote_port:
+            return LocalTunnel(remote_port)
+        relay = open_relay(local_port, remote_port, attempts)
+        if relay is None:
             msg = (
-                f"No tunnel from port {local_port} to port {remote_port} was made. Both are on "
-                f"this machine. Use port {remote_port} directly."
+                f"No tunnel to port {remote_port} of this machine can be made. The ports "
+                f"{local_port} to {local_port + attempts - 1} are taken. Give another local port, "
+                "or more attempts."
             )
-            raise HostUnreachableError(msg, host=self.host)
-        return LocalTunnel(remote_port)
+            raise SettingsError(msg)
+        return relay
 
     def place(self, root: Path) -> Placed:
         """Return the project where it is."""
@@ -234,42 +222,3 @@ class LocalHost:
         except (OSError, shutil.Error) as error:
             msg = f"{source} was not copied to {dest}. {error}. Check both paths."
             raise SyncError(msg) from error
-
-
-def _collect(
-    process: subprocess.Popen[bytes], data: bytes | None, on_output: OnOutput | None
-) -> LocalCompleted:
-    """Read a process's output as it comes."""
-    texts: dict[str, list[str]] = {"stdout": [], "stderr": []}
-
-    def read(name: str, stream: IO[bytes]) -> None:
-        copy = os.dup(stream.fileno())
-        with os.fdopen(copy, encoding="utf-8", errors="replace", newline="") as text:
-            while chunk := text.readline(_CHUNK):
-                texts[name].append(chunk)
-                if on_output is not None:
-                    on_output("stdout" if name == "stdout" else "stderr", chunk)
-
-    streams = {"stdout": process.stdout, "stderr": process.stderr}
-    threads = [
-        threading.Thread(target=read, args=(name, stream), daemon=True)
-        for name, stream in streams.items()
-        if stream is not None
-    ]
-    try:
-        with process:
-            for thread in threads:
-                thread.start()
-            if process.stdin is not None and data is not None:
-                process.stdin.write(data)
-                process.stdin.close()
-            process.wait()
-            for thread in threads:
-                thread.join()
-    except BaseException:
-        process.kill()
-        raise
-    code = process.returncode
-    return LocalCompleted(
-        code if code >= 0 else 128 - code, "".join(texts["stdout"]), "".join(texts["stderr"])
-    )

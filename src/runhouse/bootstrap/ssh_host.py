@@ -287,14 +287,13 @@ class SshHost:
     ) -> None:
         """Copy files between this machine and the host."""
         python = self.python()
+        rules = [f"- {pattern}" for pattern in filters]
         if up:
             local = Path(source).expanduser()
-            upload(self._session, local, dest, contents=contents, filters=filters, python=python)
+            upload(self._session, local, dest, contents=contents, filters=rules, python=python)
         else:
             local = Path(dest).expanduser()
-            download(
-                self._session, source, local, contents=contents, filters=filters, python=python
-            )
+            download(self._session, source, local, contents=contents, filters=rules, python=python)
 
 
 def _last_json(text: str) -> dict[str, Any] | None:

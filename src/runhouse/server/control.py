@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import select
 import signal
 import socket
@@ -85,6 +86,8 @@ def _must_go(config: ServerConfig, info: ServerInfo, paths: ServerPaths) -> bool
     """
     if (info.version, info.digest) == (config.version, config.digest):
         return False
+    if _as_numbers(info.version) > _as_numbers(config.version):
+        return False  # an older client does not take a newer server away
     status = server_status(paths, info)
     calls, objects = (int(str(status[key])) for key in ("running", "objects"))
     if not calls and not objects:
@@ -97,6 +100,11 @@ def _must_go(config: ServerConfig, info: ServerInfo, paths: ServerPaths) -> bool
         "Wait until they are gone, or replace it with cluster.restart_server()."
     )
     raise ServerBusyError(msg, host=info.hostname, calls=calls, objects=objects)
+
+
+def _as_numbers(version: str) -> list[int]:
+    """Return a version in a form that compares as versions do."""
+    return [int(part) for part in re.findall(r"\d+", version)]
 
 
 def _start(config: ServerConfig, paths: ServerPaths) -> ServerInfo:
