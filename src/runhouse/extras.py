@@ -1,8 +1,10 @@
-"""Load an optional part of runhouse, or say which extra to install."""
+"""Find and load what stands beside runhouse: optional parts, and our copy of cloudpickle."""
 
 from __future__ import annotations
 
 import importlib
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,3 +33,19 @@ def load(module: str, *, extra: str) -> ModuleType:
             f"Install what it needs with: pip install 'runhouse[{extra}]'"
         )
         raise ImportError(msg) from error
+
+
+def find_cloudpickle() -> str:
+    """Return the path of the one module that cloudpickle is, without importing it.
+
+    A user's own module of that name is passed over.
+
+    Raises:
+        ImportError: It is not installed.
+    """
+    for place in sys.path:
+        file = Path(place, "cloudpickle", "cloudpickle.py")
+        if file.is_file():
+            return str(file)
+    msg = "cloudpickle is not installed. Install runhouse again with its dependencies."
+    raise ImportError(msg, name="cloudpickle")

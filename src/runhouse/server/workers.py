@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.util
 import json
 import logging
 import os
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runhouse.errors import WorkerStartError
+from runhouse.extras import find_cloudpickle
 from runhouse.server.paths import ServerPaths, private_directory
 from runhouse.wire.messages import Death, Scope
 
@@ -108,7 +108,7 @@ class Workers:
         self._python = python
         self._environment = environment
         self._package_root = str(Path(__file__).resolve().parents[2])
-        self._pickler = _find_cloudpickle()
+        self._pickler = find_cloudpickle()
         self._alive: dict[str, Worker] = {}
         self._current: dict[tuple[str, str], Worker] = {}
         self._locks: dict[tuple[str, str], asyncio.Lock] = {}
@@ -311,15 +311,6 @@ class Workers:
                 worker.process.kill()
         if waits:
             await asyncio.wait(waits, timeout=_STOP_S)
-
-
-def _find_cloudpickle() -> str:
-    """Return the path of the one module that cloudpickle is, without importing it here."""
-    spec = importlib.util.find_spec("cloudpickle")
-    if spec is None or spec.origin is None:
-        msg = "cloudpickle is missing beside runhouse. Install runhouse again."
-        raise ImportError(msg, name="cloudpickle")
-    return str(Path(spec.origin).with_name("cloudpickle.py"))
 
 
 def _directory(project: str) -> str:

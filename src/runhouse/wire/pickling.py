@@ -21,6 +21,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, cast
 
 from runhouse.errors import NotSerializableError, RemoteError
+from runhouse.extras import find_cloudpickle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -65,13 +66,9 @@ def _load_cloudpickle() -> Any:
     """
     if _CLOUDPICKLE in sys.modules:  # a worker: it was started with the server's copy
         return sys.modules[_CLOUDPICKLE]
-    package = importlib.util.find_spec("cloudpickle.cloudpickle")
-    if package is None or package.origin is None:
-        msg = "cloudpickle is not installed. Install runhouse again with its dependencies."
-        raise ImportError(msg, name="cloudpickle")
-    spec = importlib.util.spec_from_file_location(_CLOUDPICKLE, package.origin)
+    spec = importlib.util.spec_from_file_location(_CLOUDPICKLE, find_cloudpickle())
     if spec is None or spec.loader is None:
-        msg = f"{package.origin} cannot be loaded. Install runhouse again with its dependencies."
+        msg = "cloudpickle cannot be loaded. Install runhouse again with its dependencies."
         raise ImportError(msg, name="cloudpickle")
     module = sys.modules[_CLOUDPICKLE] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -52,7 +52,11 @@ class Outbox:
         return self._connection
 
     def log(self, entry: LogEntry) -> None:
-        """Add output; it is sent at once, or with what follows within a few milliseconds."""
+        """Add output; it is sent at once, or with what follows within a few milliseconds.
+
+        An unfinished line waits for its rest, so that lines of several calls do not mix in the
+        middle.
+        """
         with self._lock:
             if self._closed:
                 return
@@ -61,7 +65,8 @@ class Outbox:
                 self._log[-1] = entry
             else:
                 self._log.append(entry)
-            if time.monotonic() - self._flushed_at < _GATHER_S:
+            whole = entry[0] == "record" or str(entry[1]).endswith("\n")
+            if not whole or time.monotonic() - self._flushed_at < _GATHER_S:
                 flusher.add(self)
                 return
             self.flush()

@@ -1,0 +1,162 @@
+"""A run is cancelled where it stands, and only that run."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runhouse.errors import RunCancelledError
+from runhouse.wire import frames
+from runhouse.wire.frames import Frame
+from runhouse.wire.messages import Call, Kind
+from runhouse.wire.pickling import load_error
+from runhouse.worker import run as run_module
+from runhouse.worker.connections import Connection
+from runhouse.worker.run import Run, RunInterrupt, make_sleep_interruptible
+from tests.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+@pytest.fixture
+def wire() -> Iterator[tuple[socket.socket, Connection]]:
+    """Give both ends of a connection."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.settimeout(10)
+        yield ours, Connection(theirs)
+
+
+def make_run(connection: Connection | None, grace_s: float = 30) -> Run:
+    """Return a run that nobody has started."""
+    return Run(Call("id", "call", "key", grace_s=grace_s), connection)
+
+
+def in_thread(run: Run, code: Callable[[], object]) -> tuple[threading.Thread, list[str]]:
+    """Run code as a call's; note how it ended."""
+    ends: list[str] = []
+
+    def work() -> None:
+        try:
+            try:
+                run.enter_thread()
+                ends.append("began")
+                code()
+                ends.append("ended")
+            finally:
+                run.leave_thread()
+        except RunInterrupt:
+            ends.append("interrupted")
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread, ends
+
+
+def spin() -> None:
+    """Compute for a while."""
+    deadline = time.monotonic() + 15
+    while time.monotonic() < deadline:
+        sum(range(50))
+
+
+def test_a_computing_run_is_interrupted_and_its_caller_told(
+    wire: tuple[socket.socket, Connection],
+) -> None:
+    run = make_run(wire[1])
+    thread, ends = in_thread(run, spin)
+    wait_until(lambda: ends)
+    run.cancel("Somebody asked for it.")
+    frame = frames.receive(wire[0])
+    assert frame is not None
+    assert frame.kind == Kind.ERROR
+    error = load_error(frame)
+    assert isinstance(error, RunCancelledError)
+    assert "Somebody asked for it." in str(error)
+    thread.join(timeout=10)
+    assert ends == ["began", "interrupted"]
+    run.cancel("again")
+    assert run.done
+
+
+def test_a_sleeping_run_wakes_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_run(None)
+    monkeypatch.setattr(time, "sleep", time.sleep)
+    make_sleep_interruptible(lambda: run)
+    thread, ends = in_thread(run, lambda: time.sleep(60))
+    wait_until(lambda: ends)
+    run.cancel("")
+    thread.join(timeout=5)
+    assert ends == ["began", "interrupted"]
+
+
+def test_sleep_stays_as_it_is_outside_of_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "sleep", time.sleep)
+    make_sleep_interruptible(lambda: None)
+    began = time.monotonic()
+    time.sleep(0.02)
+    assert time.monotonic() - began >= 0.02
+    with pytest.raises(ValueError, match="non-negative"):
+        time.sleep(-1)
+    with pytest.raises(TypeError):
+        time.sleep("1")  # type: ignore[arg-type]
+
+
+def test_a_run_that_was_cancelled_before_never_begins() -> None:
+    run = make_run(None)
+    run.cancel("")
+    thread, ends = in_thread(run, spin)
+    thread.join(timeout=5)
+    assert ends == ["interrupted"]
+
+
+def test_an_interrupt_that_comes_too_late_hits_nobody_else() -> None:
+    """Interrupt at the very end, many times: the thread's next run is never hit."""
+    for _ in range(200):
+        run = make_run(None)
+        survived: list[int] = []
+
+        def work(run: Run = run, survived: list[int] = survived) -> None:
+            with contextlib.suppress(RunInterrupt):
+                try:
+                    run.enter_thread()
+                    sum(range(100))
+                finally:
+                    run.leave_thread()
+            survived.extend(number for number in range(50))
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        run.cancel("")
+        thread.join(timeout=5)
+        assert len(survived) == 50
+
+
+def test_a_run_without_a_caller_is_cancelled_in_time() -> None:
+    run = make_run(None, grace_s=0.05)
+    run.start_orphan_timer()
+    wait_until(lambda: run.done)
+    kept = make_run(None, grace_s=0.2)
+    kept.start_orphan_timer()
+    kept.cancel_orphan_timer()
+    kept.finish(Frame(Kind.RESULT))
+    kept.start_orphan_timer()
+    assert not kept.interrupted.is_set()
+
+
+def test_output_is_sent_only_to_callers_who_want_it(
+    wire: tuple[socket.socket, Connection],
+) -> None:
+    silent = Run(Call("id", "call", "key", logs=False), wire[1])
+    silent.log(("stdout", "not this"))
+    silent.finish(Frame(Kind.RESULT))
+    frame = frames.receive(wire[0])
+    assert frame is not None
+    assert frame.kind == Kind.RESULT
+    assert run_module.RunInterrupt.__mro__[1] is KeyboardInterrupt
