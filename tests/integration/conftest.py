@@ -15,6 +15,7 @@ from tests.rigs.fixtures import client as client
 from tests.rigs.fixtures import client_settings as client_settings
 from tests.rigs.fixtures import inner_machine as inner_machine
 from tests.rigs.fixtures import machine as machine
+from tests.rigs.fixtures import no_ssh_is_left as no_ssh_is_left
 from tests.rigs.fixtures import password_machine as password_machine
 from tests.rigs.fixtures import ssh_config as ssh_config
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.rigs import interpreters, namespaces
-from tests.rigs.fixtures import default_spec
+from tests.rigs.fixtures import default_spec, ssh_processes
 from tests.rigs.fixtures import make_machine as make_machine
 from tests.rigs.machine import Machine, MachineSpec
 from tests.waiting import wait_until
@@ -333,6 +333,15 @@ def test_nothing_is_left_when_the_tests_are_killed() -> None:
     wait_until(lambda: not namespaces.members(namespace), timeout_s=2)
     assert "rh-machine" not in Path("/proc/self/mounts").read_text()
     assert not [path for path in Path("/tmp").glob("rh-machine-*") if path.stat().st_uid]
+
+
+def test_an_ssh_process_that_is_left_is_found(tmp_path: Path) -> None:
+    script = ["-c", "read -r _", f"{tmp_path}/ssh/socket"]
+    with subprocess.Popen(["ssh", *script], executable="/bin/sh", stdin=subprocess.PIPE) as left:
+        wait_until(lambda: ssh_processes(str(tmp_path)) == [left.pid])
+        assert left.stdin is not None
+        left.stdin.close()
+    assert ssh_processes(str(tmp_path)) == []
 
 
 def test_it_is_said_why_there_can_be_no_machine(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,7 +44,7 @@ class MakeMachine(Protocol):
         """
 
 
-def _ssh_processes(text: str) -> list[int]:
+def ssh_processes(text: str) -> list[int]:
     """Return the ids of ssh processes with a text in their command line."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
@@ -64,9 +64,9 @@ def no_ssh_is_left(session_home: Path) -> Iterator[None]:
         settings.load.cache_clear()
         yield
     try:
-        wait_until(lambda: not _ssh_processes(str(session_home)), timeout_s=PERSIST_S + 5)
+        wait_until(lambda: not ssh_processes(str(session_home)), timeout_s=PERSIST_S + 5)
     except AssertionError:
-        left = _ssh_processes(str(session_home))
+        left = ssh_processes(str(session_home))
         for pid in left:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)

@@ -186,12 +186,11 @@ class Relay:
 
     def _serve(self, side: _Side, events: int) -> None:
         try:
-            if events & selectors.EVENT_WRITE:
-                self._send(side)
-            if events & selectors.EVENT_READ and not side.other.pending:
-                self._receive(side)
-        except BlockingIOError:
-            pass
+            with suppress(BlockingIOError):  # it was ready, but is not any more
+                if events & selectors.EVENT_WRITE:
+                    self._send(side)
+                if events & selectors.EVENT_READ and not side.other.pending:
+                    self._receive(side)
         except OSError:
             self._end(side)
             return

@@ -1,0 +1,1 @@
+"""Measure runhouse against peers and physical limits of the same run: `python -m bench`."""
