@@ -7,7 +7,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -16,11 +18,13 @@ from bench import functions
 from bench.local import BULK, ROOT, interleaved, seconds
 from bench.peers import Bulk, bulk_service, cold_ssh, ssh_forward
 from bench.rows import Row
-from runhouse import settings
-from tests.rigs.box import Machine, MachineSpec
+from tests.rigs import interpreters
+from tests.rigs.client import Client
+from tests.rigs.fixtures import running
+from tests.rigs.machine import MachineSpec
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     pass
 
@@ -55,21 +59,32 @@ def _wait_for_the_connection_to_end(home: str) -> None:
         time.sleep(0.1)
 
 
+@contextmanager
+def _box() -> Iterator[Client]:
+    """Give the client of a new machine called box, which has no relay in between."""
+    with tempfile.TemporaryDirectory(prefix="rh-bc-") as folder:
+        client = Client(Path(folder))
+        spec = MachineSpec(
+            name="box",
+            authorized_key=client.public_key,
+            pythons=(interpreters.own_version(),),
+            direct=True,
+        )
+        with running(client, spec):
+            yield client
+
+
 def start_rows(*, quick: bool) -> list[Row]:
     """Measure the way to the first result on a bare and on a running host."""
     bare: list[float] = []
     warm: list[float] = []
     cold: list[float] = []
     for _ in range(1 if quick else 5):
-        with (
-            Machine(MachineSpec(private_network=False)) as machine,
-            tempfile.TemporaryDirectory(prefix="rh-b-") as home,
-        ):
-            config = machine.config
-            cold_ssh(config, "box")
+        with _box() as client, tempfile.TemporaryDirectory(prefix="rh-b-") as home:
+            cold_ssh(client.config, "box")
             for into in (bare, warm):
-                cold.append(seconds(partial(cold_ssh, config, "box")))
-                into.append(_first_result(config, home))
+                cold.append(seconds(partial(cold_ssh, client.config, "box")))
+                into.append(_first_result(client.config, home))
                 _wait_for_the_connection_to_end(home)
     base, against = median(cold), "cold `ssh host true`"
     return [
@@ -80,12 +95,10 @@ def start_rows(*, quick: bool) -> list[Row]:
 
 def tunnel_rows(*, quick: bool) -> list[Row]:
     """Measure calls and bulk through the tunnel against OpenSSH's own forwarding."""
-    with Machine(MachineSpec(private_network=False)) as machine, bulk_service() as service:
-        os.environ["RH_SSH_CONFIG"] = str(machine.config)
-        settings.load.cache_clear()
+    with _box() as client, bulk_service() as service, client.used_by_this_process():
         box = rh.cluster("box", host="box")
         try:
-            with ssh_forward(machine.config, "box", service) as port:
+            with ssh_forward(client.config, "box", service) as port:
                 raw = Bulk(port)
                 rows = _tunnel_rows(box, raw, quick=quick)
                 raw.close()
@@ -93,8 +106,6 @@ def tunnel_rows(*, quick: bool) -> list[Row]:
         finally:
             box.stop()
             box.disconnect()
-            del os.environ["RH_SSH_CONFIG"]
-            settings.load.cache_clear()
 
 
 def _tunnel_rows(box: rh.Cluster, raw: Bulk, *, quick: bool) -> list[Row]:

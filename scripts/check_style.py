@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import io
 import sys
+import tokenize
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -305,9 +307,29 @@ def generic_raises(sources: Iterable[Source], parsers: Iterable[str]) -> Figure:
     return figure
 
 
+_NO_CODE = frozenset(
+    {
+        *(tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE),
+        *(tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER),
+    }
+)
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
 def _code_lines(sources: Iterable[Source]) -> int:
-    """Count lines that are not blank."""
-    return sum(1 for source in sources for line in source.text.splitlines() if line.strip())
+    """Count lines with code: neither blank lines nor comments nor docstrings."""
+    count = 0
+    for source in sources:
+        lines: set[int] = set()
+        for token in tokenize.generate_tokens(io.StringIO(source.text).readline):
+            if token.type not in _NO_CODE:
+                lines.update(range(token.start[0], token.end[0] + 1))
+        for node in ast.walk(source.tree):
+            if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+                text = node.body[0]
+                lines -= set(range(text.lineno, (text.end_lineno or text.lineno) + 1))
+        count += len(lines)
+    return count
 
 
 def suite_size(sources: Iterable[Source], tests: Iterable[Source]) -> Figure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -9,7 +10,7 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
@@ -23,19 +24,41 @@ from runhouse.errors import (
     WorkerStartError,
 )
 from tests.integration import sample
-from tests.rigs.box import Machine, MachineSpec
+from tests.rigs import interpreters
+from tests.rigs.fixtures import default_spec, ssh_processes
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from tests.rigs.client import Client
+    from tests.rigs.fixtures import MakeMachine
+    from tests.rigs.machine import Machine
 
 pytestmark = [pytest.mark.timeout(90), pytest.mark.root]
 HERE = f"{sys.version_info.major}.{sys.version_info.minor}"
+OTHER = "3.12" if HERE != "3.12" else "3.13"
 
 
-def box(**creds: str) -> rh.Cluster:
+def box() -> rh.Cluster:
     """Return the cluster of the machine that is called box."""
-    return rh.cluster("box", host="box", ssh_creds=creds or None, server_port=None)
+    return rh.cluster("box", host="box")
+
+
+class MakeBox(Protocol):
+    """Start the machine of a test."""
+
+    def __call__(self, **features: Any) -> Machine:
+        """Return a running machine that is called box; see `MachineSpec` for its features."""
+
+
+@pytest.fixture
+def make_box(make_machine: MakeMachine, client_settings: Client) -> MakeBox:
+    """Give a function that starts the machine of a test, known to this process as `box`."""
+
+    def make(**features: Any) -> Machine:
+        own = {"name": "box", "pythons": (interpreters.own_version(),), **features}
+        return make_machine(dataclasses.replace(default_spec(client_settings), **own))
+
+    return make
 
 
 def works(cluster: rh.Cluster) -> bool:
@@ -49,41 +72,24 @@ def works(cluster: rh.Cluster) -> bool:
 
 
 @pytest.mark.parametrize(
-    "spec",
+    "features",
     [
+        pytest.param({"python_in_path": False}, id="python-not-in-path"),
+        pytest.param({"python_names": ("python{version}",)}, id="only-a-versioned-name"),
+        pytest.param({"pep668": True}, id="externally-managed"),
+        pytest.param({"tmp_noexec": True}, id="tmp-noexec"),
+        pytest.param({"home": "/home/ada of lovelace"}, id="home-with-a-space"),
+        pytest.param({"home": "/home/" + "long/" * 20 + "ada"}, id="long-home"),
+        pytest.param({"rsync": False, "lacks": ("timeout", "tar")}, id="few-tools"),
         pytest.param(
-            MachineSpec(
-                python_names=(),
-                setup="P=~ada/.pyenv/versions; mkdir -p $P; ln -s /pythons/here $P/3",
-            ),
-            id="python-not-in-path",
+            {"files": {"/home/ada/.profile": ("echo noise; echo more >&2\n", 0o644)}},
+            id="noisy-profile",
         ),
-        pytest.param(MachineSpec(python_names=(f"python{HERE}",)), id="only-a-versioned-name"),
-        pytest.param(
-            MachineSpec(
-                setup="P=$(python3 -c 'import sysconfig; print(sysconfig.get_path(\"stdlib\"))')\n"
-                "mount -t tmpfs none /mnt && mkdir /mnt/up /mnt/work\n"
-                "mount -t overlay -o lowerdir=$P,upperdir=/mnt/up,workdir=/mnt/work none $P\n"
-                "printf '[externally-managed]\\n' >$P/EXTERNALLY-MANAGED",
-            ),
-            id="externally-managed",
-        ),
-        pytest.param(MachineSpec(tmp_options=",noexec"), id="tmp-noexec"),
-        pytest.param(MachineSpec(home="/home/ada of lovelace"), id="home-with-a-space"),
-        pytest.param(MachineSpec(home="/home/" + "long/" * 20 + "ada"), id="long-home"),
-        pytest.param(
-            MachineSpec(setup="rm -f /usr/bin/rsync /usr/bin/timeout /usr/bin/tar"), id="few-tools"
-        ),
-        pytest.param(
-            MachineSpec(setup="echo 'echo noise; echo more >&2' >~ada/.profile"), id="noisy-profile"
-        ),
-        pytest.param(MachineSpec(setup="usermod -s /bin/bash ada"), id="bash"),
+        pytest.param({"shell": "/bin/bash"}, id="bash"),
     ],
 )
-def test_a_host_works_as_it_is(
-    make_machine: Callable[[MachineSpec], Machine], spec: MachineSpec
-) -> None:
-    make_machine(spec)
+def test_a_host_works_as_it_is(make_box: MakeBox, features: dict[str, Any]) -> None:
+    make_box(**features)
     cluster = box()
     assert works(cluster)
     cluster.disconnect()
@@ -91,11 +97,11 @@ def test_a_host_works_as_it_is(
 
 @pytest.mark.parametrize("version", ["3.10", "3.12", "3.13"])
 def test_other_versions_run_code_by_reference_and_refuse_it_by_value(
-    make_machine: Callable[[MachineSpec], Machine], version: str
+    make_box: MakeBox, version: str
 ) -> None:
     if version == HERE:
         pytest.skip("this is the version of the tests")
-    make_machine(MachineSpec(pythons=(version,)))
+    make_box(pythons=(version,))
     cluster = box()
     assert works(cluster)
     with pytest.raises(PythonMismatchError, match=f"here it is {HERE}, there {version}") as caught:
@@ -110,84 +116,81 @@ def test_other_versions_run_code_by_reference_and_refuse_it_by_value(
 
 
 @pytest.mark.parametrize("version", ["3.8", "3.9"])
-def test_an_old_python_is_told(
-    make_machine: Callable[[MachineSpec], Machine], version: str
-) -> None:
-    make_machine(MachineSpec(pythons=(version,)))
+def test_an_old_python_is_told(make_box: MakeBox, version: str) -> None:
+    make_box(pythons=(version,))
     with pytest.raises(NoUsablePythonError, match="3.10 or newer") as caught:
         box().up()
     assert any(f"({version}." in found for found in caught.value.found)
 
 
-def test_a_host_without_python_is_told(make_machine: Callable[[MachineSpec], Machine]) -> None:
-    make_machine(MachineSpec(pythons=(), python_names=()))
+def test_a_host_without_python_is_told(make_box: MakeBox) -> None:
+    make_box(pythons=())
     with pytest.raises(NoUsablePythonError, match="python=") as caught:
         box().up()
     assert caught.value.found == ()
     assert caught.value.host == "box"
 
 
-def test_the_interpreter_can_be_chosen(make_machine: Callable[[MachineSpec], Machine]) -> None:
-    machine = make_machine(MachineSpec(pythons=("here", "3.12")))
-    chosen = "/pythons/3.12/bin/python3"
-    cluster = rh.cluster("box", host="box", python=chosen)
-    assert rh.function(sample.where).to(cluster)()[0] == chosen
+def test_the_interpreter_can_be_chosen(make_box: MakeBox) -> None:
+    machine = make_box(pythons=(interpreters.own_version(), OTHER))
+    cluster = rh.cluster("box", host="box", python=f"python{OTHER}")
+    assert rh.function("platform:python_version").to(cluster)().startswith(f"{OTHER}.")
     cluster.stop()
     with pytest.raises(NoUsablePythonError, match="/no/such/python"):
         rh.cluster("box", host="box", python="/no/such/python").up()
     with pytest.raises((WorkerStartError, NoUsablePythonError)):
         rh.function(sample.add).to(rh.cluster("box", host="box", python="/bin/true"))
-    assert machine.path("/home/ada/.rh").is_dir()
+    assert (machine.home / ".rh").is_dir()
 
 
 def test_a_full_disk_is_told_and_nothing_half_done_is_left(
-    make_machine: Callable[[MachineSpec], Machine],
+    make_box: MakeBox,
 ) -> None:
-    machine = make_machine(MachineSpec(home_options=",size=2m"))
+    machine = make_box(home_size_mb=2)
     with pytest.raises(HostNotWritableError, match="full"):
         box().up()
-    assert not list(machine.path("/home/ada/.rh").glob("runtime/*"))
-    machine.run("mount -o remount,size=64m /home/ada")
+    assert not list((machine.home / ".rh").glob("runtime/*"))
+    machine.exec("mount -o remount,size=64m /home/ada", as_root=True, check=True)
     assert works(box())
 
 
-def test_a_disk_that_fills_up_later_is_told(make_machine: Callable[[MachineSpec], Machine]) -> None:
-    machine = make_machine(MachineSpec(home_options=",size=40m"))
+def test_a_disk_that_fills_up_later_is_told(make_box: MakeBox) -> None:
+    machine = make_box(home_size_mb=40)
     cluster = box()
     assert works(cluster)
-    machine.run("head -c 60m /dev/zero >/home/ada/filler")
+    machine.exec("head -c 60m /dev/zero >filler")
     assert rh.function(sample.add).to(cluster)(1, 2) == 3, "calls need no disk"
     cluster.stop()
-    machine.run("head -c 60m /dev/zero >>/home/ada/filler")
+    machine.exec("head -c 60m /dev/zero >>filler")
     with pytest.raises(HostNotWritableError, match="full"):
         cluster.up()
 
 
-def test_a_read_only_home_is_told(make_machine: Callable[[MachineSpec], Machine]) -> None:
-    make_machine(MachineSpec(setup="mount -o remount,ro /home/ada"))
+def test_a_read_only_home_is_told(make_box: MakeBox) -> None:
+    make_box(home_read_only=True)
     with pytest.raises(HostNotWritableError, match="cannot be written to"):
         box().up()
 
 
 @pytest.mark.parametrize(
-    ("setup", "words"),
+    ("features", "words"),
     [
-        ("printf '#!/bin/sh\\necho FreeBSD\\n' >/usr/local/bin/uname", "runs FreeBSD"),
-        ("usermod -s /bin/false ada", "could not be examined|POSIX shell"),
+        ({"files": {"/usr/local/bin/uname": ("#!/bin/sh\necho FreeBSD\n", 0o755)}}, "runs FreeBSD"),
+        ({"shell": "/bin/false"}, "could not be examined|POSIX shell"),
     ],
 )
 def test_a_host_of_another_sort_is_told(
-    make_machine: Callable[[MachineSpec], Machine], setup: str, words: str
+    make_box: MakeBox, features: dict[str, Any], words: str
 ) -> None:
-    make_machine(MachineSpec(setup=f"{setup}; chmod 755 /usr/local/bin/uname || true"))
+    make_box(**features)
     with pytest.raises(rh.errors.BootstrapError, match=words):
         box().up()
 
 
 def test_several_clients_at_once_end_in_one_server(
-    make_machine: Callable[[MachineSpec], Machine],
+    make_box: MakeBox,
 ) -> None:
-    machine = make_machine(MachineSpec())
+    machine = make_box()
     program = """
 import runhouse as rh
 from tests.integration import sample
@@ -214,20 +217,18 @@ print(box.status().pid, rh.function(sample.add).to(box)(1, 2))
         answers = set(pool.map(client, range(4)))
     assert len(answers) == 1
     assert answers.pop().split()[1] == "3"
-    servers = [line for line in machine.processes().values() if "import serve" in line]
-    assert len(servers) == 1
+    assert len(machine.processes("import serve")) == 1
 
 
 def test_an_idle_connection_survives_a_cut_of_five_seconds(
-    make_machine: Callable[[MachineSpec], Machine],
+    make_box: MakeBox,
 ) -> None:
-    machine = make_machine(MachineSpec())
-    assert machine.relay is not None
+    machine = make_box()
     cluster = box()
     counter = rh.module(sample.Counter).to(cluster)(1)
     assert counter.add() == 2
-    machine.relay.cut()
-    restored = threading.Timer(5, machine.relay.restore)
+    machine.cut_network()
+    restored = threading.Timer(5, machine.restore_network)
     restored.start()
     assert counter.add() == 3
     restored.join()
@@ -236,35 +237,30 @@ def test_an_idle_connection_survives_a_cut_of_five_seconds(
 
 
 def test_a_call_survives_the_end_of_its_ssh_connection(
-    make_machine: Callable[[MachineSpec], Machine],
+    make_box: MakeBox,
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    machine = make_machine(MachineSpec())
+    machine = make_box()
     cluster = box()
     mark_slowly = rh.function(sample.mark_slowly).to(cluster)
     capfd.readouterr()
 
-    def kill_sessions() -> None:
-        for pid, line in machine.processes().items():
-            if line.startswith("sshd: ada"):
-                os.kill(pid, signal.SIGKILL)
-
-    threading.Timer(0.6, kill_sessions).start()
+    threading.Timer(0.6, machine.kill_sshd_sessions).start()
     assert mark_slowly(f"/tmp/{tmp_path.name}", 2.0) == 1
     assert capfd.readouterr().out == "".join(f"step {n}\n" for n in range(5))
     cluster.disconnect()
 
 
 def test_a_server_that_is_killed_comes_back_with_the_next_call(
-    make_machine: Callable[[MachineSpec], Machine],
+    make_box: MakeBox,
 ) -> None:
-    machine = make_machine(MachineSpec())
+    machine = make_box()
     cluster = box()
     wait = rh.function(sample.wait).to(cluster)
     add = rh.function(sample.add).to(cluster)
-    server = next(pid for pid, line in machine.processes().items() if "import serve" in line)
-    threading.Timer(0.5, os.kill, (server, signal.SIGKILL)).start()
+    (server,) = machine.processes("import serve")
+    threading.Timer(0.5, os.kill, (server.pid, signal.SIGKILL)).start()
     with pytest.raises(ServerLostError, match="ended during a call"):
         wait(60)
     assert add(1, 2) == 3
@@ -272,9 +268,9 @@ def test_a_server_that_is_killed_comes_back_with_the_next_call(
 
 
 def test_a_killed_client_leaves_nothing_on_either_side(
-    make_machine: Callable[[MachineSpec], Machine],
+    make_box: MakeBox,
 ) -> None:
-    machine = make_machine(MachineSpec())
+    machine = make_box()
     program = """
 import runhouse as rh
 from tests.integration import sample
@@ -299,29 +295,15 @@ wait(60, "/tmp/mark")
     assert machine.path("/tmp/mark").read_text() == "stopped"
     box().disconnect()
     wait_until(lambda: not ssh_processes(home))
-    wait_until(lambda: not any("sshd: ada" in line for line in machine.processes().values()))
-
-
-def ssh_processes(home: str) -> list[str]:
-    """Return the ssh processes that serve a client's home."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            line = entry.read_bytes().replace(b"\0", b" ").decode()
-        except OSError:
-            continue
-        if line.startswith("ssh") and home in line:
-            found.append(line)
-    return found
+    wait_until(lambda: not machine.processes("sshd: ada"))
 
 
 def test_a_machine_that_goes_away_is_told_in_time(
-    make_machine: Callable[[MachineSpec], Machine], monkeypatch: pytest.MonkeyPatch
+    make_box: MakeBox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    machine = make_machine(MachineSpec())
-    assert machine.relay is not None
+    machine = make_box()
     monkeypatch.setenv("RH_CONNECT_TIMEOUT_S", "2")
-    machine.relay.cut()
+    machine.cut_network()
     cluster = rh.cluster("gone", host=f"ada@127.0.0.1:{machine.port}")
     assert cluster.is_up() is False
     with pytest.raises(HostUnreachableError):
@@ -329,11 +311,11 @@ def test_a_machine_that_goes_away_is_told_in_time(
 
 
 def test_an_edit_is_in_effect_with_the_next_to_and_deletions_are_mirrored(
-    make_machine: Callable[[MachineSpec], Machine],
+    make_box: MakeBox,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    machine = make_machine(MachineSpec())
+    machine = make_box()
     project = tmp_path / "a project"
     project.mkdir()
     (project / "pyproject.toml").touch()
@@ -349,7 +331,7 @@ def test_an_edit_is_in_effect_with_the_next_to_and_deletions_are_mirrored(
     before = rh.function(edited.f).to(cluster)
     server = cluster.status().pid
     assert before() == "before"
-    (copy,) = machine.path("/home/ada/.rh/code").iterdir()
+    (copy,) = (machine.home / ".rh" / "code").iterdir()
     assert {path.name for path in copy.iterdir()} >= {"old.py", "data file é.txt"}
     assert not (copy / "secret.txt").exists()
     module.write_text("def f(): return open('data file é.txt').read() + ' after'\n")

@@ -16,7 +16,6 @@ import pytest
 
 from tests.rigs import interpreters, namespaces
 from tests.rigs.fixtures import default_spec, ssh_processes
-from tests.rigs.fixtures import make_machine as make_machine
 from tests.rigs.machine import Machine, MachineSpec
 from tests.waiting import wait_until
 

@@ -106,7 +106,7 @@ def default_spec(client: Client) -> MachineSpec:
 
 
 @contextmanager
-def _running(
+def running(
     client: Client, spec: MachineSpec, network_of: Machine | None = None
 ) -> Iterator[Machine]:
     with Machine(spec, network_of=network_of) as machine:
@@ -118,8 +118,8 @@ def _running(
 @pytest.fixture(scope="session")
 def machine(client: Client) -> Iterator[Machine]:
     """Give a machine with key login, rsync and the Python of the tests; alias `machine`."""
-    with _running(client, default_spec(client)) as running:
-        yield running
+    with running(client, default_spec(client)) as started:
+        yield started
 
 
 @pytest.fixture(scope="session")
@@ -128,8 +128,8 @@ def password_machine(client: Client) -> Iterator[Machine]:
     spec = dataclasses.replace(
         default_spec(client), name="password-machine", authorized_key=None, password=PASSWORD
     )
-    with _running(client, spec) as running:
-        yield running
+    with running(client, spec) as started:
+        yield started
 
 
 @pytest.fixture(scope="session")
@@ -142,16 +142,16 @@ def bare_machine(client: Client) -> Iterator[Machine]:
         python_in_path=False,
         rsync=False,
     )
-    with _running(client, spec) as running:
-        yield running
+    with running(client, spec) as started:
+        yield started
 
 
 @pytest.fixture(scope="session")
 def inner_machine(client: Client, machine: Machine) -> Iterator[Machine]:
     """Give a machine that only `machine` can reach: a jump host; alias `inner-machine`."""
     spec = dataclasses.replace(default_spec(client), name="inner-machine")
-    with _running(client, spec, machine) as running:
-        yield running
+    with running(client, spec, machine) as started:
+        yield started
 
 
 @pytest.fixture
@@ -161,6 +161,6 @@ def make_machine(client: Client) -> Iterator[MakeMachine]:
 
         def make(spec: MachineSpec | None = None, *, network_of: Machine | None = None) -> Machine:
             spec = spec or dataclasses.replace(default_spec(client), name="made-machine")
-            return stack.enter_context(_running(client, spec, network_of))
+            return stack.enter_context(running(client, spec, network_of))
 
         yield make
