@@ -139,8 +139,7 @@ def import_rows(*, quick: bool) -> list[Row]:
 
 _FIRST = """
 import runhouse as rh
-from bench import functions
-assert rh.function(functions.identity).to(rh.here)(7) == 7
+assert rh.function("operator:neg").to(rh.here)(7) == -7
 """
 
 

@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     pass
 
 _FIRST = """
-import sys, runhouse as rh
-from bench import functions
+import runhouse as rh
 box = rh.cluster("box", host="box")
 assert rh.function("operator:neg").to(box)(7) == -7
 """
