@@ -18,6 +18,7 @@ import pytest
 import runhouse as rh
 from runhouse import settings
 from runhouse.bootstrap.local_host import LocalHost
+from runhouse.client.aio import call_async
 from runhouse.client.client import Client
 from runhouse.client.endpoint import Target
 from runhouse.errors import ServerLostError
@@ -73,10 +74,11 @@ class Rig:
         call = Call(run_id or f"{id(self)}-{self._count}", "call", name, grace_s=30)
         return self.client.call(TARGET, call, dumps((args, {})))
 
-    def worker_pid(self) -> int:
-        """Return the worker's process id."""
-        self.define("pid")
-        return int(self.call("pid"))
+    async def call_async(self, name: str, *args: Any) -> Any:
+        """Do the same from an event loop."""
+        self._count += 1
+        call = Call(f"{id(self)}-{self._count}", "call", name, grace_s=30)
+        return await call_async(self.client, TARGET, call, dumps((args, {})))
 
 
 @pytest.fixture
