@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import shlex
 import socket
 import threading
@@ -38,10 +37,8 @@ if TYPE_CHECKING:
     from runhouse.ssh.target import Target
     from runhouse.ssh.tunnel import Tunnel
 
-log = logging.getLogger(__name__)
-
 _DOWNLOAD_S = 600.0
-_NOT_RUNNING, _NOT_STARTED, _IN_USE = 1, 3, 4
+_NOT_STARTED, _IN_USE = 3, 4
 _NO_SPACE, _READ_ONLY = 28, 30
 _SHOW_LOGS = """
 cd "$HOME/.rh/hosts/$(uname -n)" 2>/dev/null || exit 0
