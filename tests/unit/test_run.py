@@ -17,6 +17,7 @@ from runhouse.wire.messages import Call, Kind
 from runhouse.wire.pickling import load_error
 from runhouse.worker import run as run_module
 from runhouse.worker.connections import Connection
+from runhouse.worker.grace import Grace
 from runhouse.worker.run import Run, RunInterrupt, make_sleep_interruptible
 from tests.waiting import wait_until
 
@@ -138,16 +139,26 @@ def test_an_interrupt_that_comes_too_late_hits_nobody_else() -> None:
         assert len(survived) == 50
 
 
-def test_a_run_without_a_caller_is_cancelled_in_time() -> None:
-    run = make_run(None, grace_s=0.05)
-    run.start_orphan_timer()
-    wait_until(lambda: run.done)
-    kept = make_run(None, grace_s=0.2)
-    kept.start_orphan_timer()
-    kept.cancel_orphan_timer()
-    kept.finish(Frame(Kind.RESULT))
-    kept.start_orphan_timer()
-    assert not kept.interrupted.is_set()
+def test_a_run_without_a_caller_has_its_time_and_no_more() -> None:
+    due: list[Run] = []
+    grace = Grace(due.append)
+    soon, later, back = make_run(None, 0.05), make_run(None, 0.15), make_run(None, 0.05)
+    for run in (later, soon, back):
+        grace.begin(run)
+        grace.begin(run)
+    grace.end(back)
+    wait_until(lambda: len(due) == 2)
+    assert due == [soon, later]
+    assert len(grace) == 0
+
+
+def test_many_runs_without_callers_need_one_thread() -> None:
+    grace = Grace(lambda run: None)
+    before = threading.active_count()
+    for _ in range(200):
+        grace.begin(make_run(None, 60))
+    assert threading.active_count() <= before + 1
+    assert len(grace) == 200
 
 
 def test_output_is_sent_only_to_callers_who_want_it(

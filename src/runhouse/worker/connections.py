@@ -36,6 +36,7 @@ class Connection:
         self.sock = sock
         self._lock = threading.Lock()
         self.finished_run: str | None = None
+        self.closed = False
 
     def send(self, pieces: list[Buffer]) -> bool:
         """Write the pieces of one or more frames; return False when the client is gone."""
@@ -129,5 +130,6 @@ class Connections:
         self._epoll.unregister(connection.sock.fileno())
         with self._lock:
             del self._open[connection.sock.fileno()]
+        connection.closed = True
         connection.sock.close()
         self._on_closed(connection)

@@ -12,6 +12,7 @@ from runhouse.wire.frames import Frame, encode
 from runhouse.wire.messages import Call, Code, Kind
 from runhouse.wire.pickling import dump_error, dumps, loads, loads_frame
 from runhouse.worker.capture import Capture, current, want_level
+from runhouse.worker.grace import Grace
 from runhouse.worker.outbox import OutboxClosedError
 from runhouse.worker.run import Run, RunInterrupt
 from runhouse.worker.store import Objects, add_import_roots, load_code
@@ -39,6 +40,7 @@ class Executor:
         self._runs: dict[str, Run] = {}
         self.running: dict[str, Run] = {}
         self.calls = 0
+        self.grace = Grace(self._caller_is_gone)
 
     # -- what the connections tell ------------------------------------------------------------
 
@@ -64,10 +66,18 @@ class Executor:
         """Give the calls of a connection that has closed some time to be taken up again."""
         for run in list(self._runs.values()):
             if run.outbox.detach(connection):
-                run.start_orphan_timer()
-                if run.done:
-                    self._forget_later(run)
+                self.grace.begin(run)
         self._on_change()
+
+    def _caller_is_gone(self, run: Run) -> None:
+        """Cancel a run whose caller has not come back in time; forget one that has ended."""
+        if run.outbox.connection is not None:
+            return
+        if run.done:
+            self._forget(run.id)
+            return
+        run.cancel(f"Its caller was gone for {run.call.grace_s:g} s.")
+        self.grace.begin(run)
 
     def _on_attach(
         self, connection: Connection, run: Run | None, run_id: str, received: int
@@ -75,8 +85,14 @@ class Executor:
         if run is None:
             connection.send(encode(Frame(Kind.UNKNOWN, {"id": run_id})))
             return
-        run.cancel_orphan_timer()
+        self.grace.end(run)
         run.outbox.attach(connection, received)
+        self._watch_over(run, connection)
+
+    def _watch_over(self, run: Run, connection: Connection) -> None:
+        """Begin a run's grace when the connection has closed before the run was tied to it."""
+        if connection.closed and run.outbox.detach(connection):
+            self.grace.begin(run)
 
     def _on_call(self, connection: Connection, frame: Frame) -> None:
         call = Call(**cast("dict[str, Any]", frame.meta))
@@ -92,22 +108,16 @@ class Executor:
         if known is not None:
             self._on_attach(connection, known, call.run_id, 0)
             return
+        self._watch_over(run, connection)
         self._on_change()
         want_level(call.log_level)
         self._execute(run, frame)
 
     def _forget(self, run_id: str) -> None:
         with self._lock:
-            self._runs.pop(run_id, None)
-
-    def _forget_later(self, run: Run) -> None:
-        timer = threading.Timer(run.call.grace_s, self._forget_if_away, (run,))
-        timer.daemon = True
-        timer.start()
-
-    def _forget_if_away(self, run: Run) -> None:
-        if run.outbox.connection is None:
-            self._forget(run.id)
+            run = self._runs.pop(run_id, None)
+        if run is not None:
+            self.grace.end(run)
 
     # -- running ------------------------------------------------------------------------------
 
@@ -220,7 +230,7 @@ class Executor:
             connection.finished_run = run.id
         run.finish(frame)
         if run.outbox.connection is None:
-            self._forget_later(run)
+            self.grace.begin(run)
 
     def _ended(self, run: Run) -> None:
         with self._lock:

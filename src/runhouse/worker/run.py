@@ -45,7 +45,6 @@ class Run:
         self._lock = threading.Lock()
         self._thread_id: int | None = None
         self._task: asyncio.Task[None] | None = None
-        self._orphan_timer: threading.Timer | None = None
 
     def log(self, entry: LogEntry) -> None:
         """Send output to the caller, if it wants it."""
@@ -80,7 +79,6 @@ class Run:
     def finish(self, frame: Frame) -> None:
         """Send the last event; only the first one counts."""
         self.done = True
-        self.cancel_orphan_timer()
         self.outbox.finish(frame)
 
     def cancel(self, reason: str) -> None:
@@ -103,22 +101,6 @@ class Run:
             task = self._task
         if task is not None:
             task.get_loop().call_soon_threadsafe(task.cancel)
-
-    def start_orphan_timer(self) -> None:
-        """Cancel the run unless its caller comes back in time."""
-        with self._lock:
-            if self.done or self._orphan_timer is not None:
-                return
-            reason = f"Its caller was gone for {self.call.grace_s:g} s."
-            self._orphan_timer = threading.Timer(self.call.grace_s, self.cancel, (reason,))
-            self._orphan_timer.daemon = True
-            self._orphan_timer.start()
-
-    def cancel_orphan_timer(self) -> None:
-        """Let the run go on: its caller is back, or it has ended."""
-        timer, self._orphan_timer = self._orphan_timer, None
-        if timer is not None:
-            timer.cancel()
 
 
 def make_sleep_interruptible(current_run: Callable[[], object]) -> None:

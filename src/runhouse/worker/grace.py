@@ -1,0 +1,61 @@
+"""The time that a run is kept for a caller who is away: one thread watches all of them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from runhouse.worker.run import Run
+
+
+class Grace:
+    """Act on runs whose caller has not come back in time."""
+
+    def __init__(self, act: Callable[[Run], None]) -> None:
+        """Store what to do with a run when its time is up."""
+        self._act = act
+        self._changed = threading.Condition()
+        self._deadlines: dict[Run, float] = {}
+        self._started = False
+
+    def __len__(self) -> int:
+        """Return how many runs are waited for."""
+        return len(self._deadlines)
+
+    def begin(self, run: Run) -> None:
+        """Begin a run's time; one that has begun goes on."""
+        with self._changed:
+            if run in self._deadlines:
+                return
+            self._deadlines[run] = time.monotonic() + run.call.grace_s
+            if not self._started:
+                self._started = True
+                threading.Thread(target=self._watch, name="runhouse-grace", daemon=True).start()
+            self._changed.notify()
+
+    def end(self, run: Run) -> None:
+        """Forget a run's time: its caller is back, or it is not needed any more."""
+        with self._changed:
+            self._deadlines.pop(run, None)
+
+    def _watch(self) -> None:
+        while True:
+            for run in self._take_due():
+                self._act(run)
+
+    def _take_due(self) -> list[Run]:
+        """Wait until the time of at least one run is up."""
+        with self._changed:
+            while True:
+                now = time.monotonic()
+                due = [run for run, deadline in self._deadlines.items() if deadline <= now]
+                if due:
+                    for run in due:
+                        del self._deadlines[run]
+                    return due
+                first = min(self._deadlines.values(), default=None)
+                self._changed.wait(None if first is None else first - now)
