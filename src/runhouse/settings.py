@@ -6,6 +6,7 @@ returns one frozen object; a value that cannot be used raises `SettingsError` na
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from dataclasses import dataclass, fields
@@ -14,10 +15,7 @@ from pathlib import Path
 
 from runhouse.errors import SettingsError
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    tomllib = None
+_TOML_READER = "tomllib" if sys.version_info >= (3, 11) else "tomli"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +94,17 @@ def _from_file(path: Path) -> dict[str, object]:
     """Read the settings file, or return nothing when there is none."""
     if not path.is_file():
         return {}
-    if tomllib is None:
-        msg = (
-            f"The settings file {path} cannot be read. Python 3.10 has no TOML reader. "
-            "Use environment variables (RH_...) instead, or a newer Python."
-        )
-        raise SettingsError(msg)
     try:
-        return dict(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        toml = importlib.import_module(_TOML_READER)
+    except ImportError as error:
+        msg = (
+            f"The settings file {path} cannot be read. Python 3.10 has no TOML reader of its own. "
+            "Install tomli, or use environment variables (RH_...) instead."
+        )
+        raise SettingsError(msg) from error
+    try:
+        return dict(toml.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:
         msg = f"The settings file {path} cannot be read. It is not valid TOML: {error}. Correct it."
         raise SettingsError(msg) from error
 

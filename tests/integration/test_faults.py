@@ -244,6 +244,8 @@ def test_many_cuts_under_load_lose_nothing(rig: Rig, tmp_path: Path) -> None:
     stop.set()
     cutter.join()
     assert counts == [1] * 200
+    rig.define("pid")
+    assert len(os.listdir(f"/proc/{rig.call('pid')}/task")) < 60
 
 
 def test_the_local_server_leaves_with_its_last_client(session_home: Path, tmp_path: Path) -> None:

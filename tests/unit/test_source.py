@@ -105,7 +105,14 @@ def main():
         ("train.py", "if __name__ == '__main__':\n    main()\n", "train"),
         ("my-job.py", "if __name__ == '__main__':\n    main()\n", "my_job"),
         ("json.py.py", "if __name__ == '__main__':\n    main()\n", "json_py"),
-        ("types.py", "if __name__ == '__main__':\n    main()\n", "main_types"),
+        pytest.param(
+            "types.py",
+            "if __name__ == '__main__':\n    main()\n",
+            "main_types",
+            marks=pytest.mark.skipif(
+                sys.version_info < (3, 11), reason="Python 3.10 itself would import this script"
+            ),
+        ),
         ("unguarded.py", "main()\n", ""),
     ],
 )
