@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import tempfile
 from typing import TYPE_CHECKING
+
+import pytest
 
 import runhouse as rh
 from bench import local, remote
@@ -16,6 +19,7 @@ from runhouse import settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
 
     from bench.rows import Row
 
@@ -32,6 +36,27 @@ GROUPS: dict[str, Callable[..., list[Row]]] = {
 _NEED_ROOT = ("start", "tunnel")
 
 
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """End as with Ctrl-C, so that all that was started is stopped."""
+    del number, frame
+    raise KeyboardInterrupt
+
+
+def _measure(names: list[str], *, quick: bool) -> list[Row]:
+    """Return the rows of some groups, without those that cannot be had here."""
+    rows: list[Row] = []
+    for name in names:
+        if name in _NEED_ROOT and os.geteuid():
+            sys.stderr.write(f"{name}: left out, it makes machines and needs root\n")
+            continue
+        sys.stderr.write(f"{name} ...\n")
+        try:
+            rows += GROUPS[name](quick=quick)
+        except pytest.skip.Exception as reason:
+            sys.stderr.write(f"{name}: left out, {reason}\n")
+    return rows
+
+
 def main() -> int:
     """Measure what was asked for, and print the table."""
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
@@ -43,17 +68,13 @@ def main() -> int:
     unknown = [name for name in names if name not in GROUPS]
     if unknown:
         parser.error(f"there is no group {', '.join(unknown)}; there are {', '.join(GROUPS)}")
-    rows: list[Row] = []
+    signal.signal(signal.SIGTERM, _interrupt)
     with tempfile.TemporaryDirectory(prefix="rh-bench-") as home:
         os.environ["RH_HOME"] = home
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each process would compile again
         settings.load.cache_clear()
         try:
-            for name in names:
-                if name in _NEED_ROOT and os.geteuid():
-                    sys.stderr.write(f"{name}: left out, it makes machines and needs root\n")
-                    continue
-                sys.stderr.write(f"{name} ...\n")
-                rows += GROUPS[name](quick=options.quick)
+            rows = _measure(names, quick=options.quick)
         except KeyboardInterrupt:
             return 130
         finally:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
+import json
 import subprocess
 import sys
-import tempfile
 import threading
 import time
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from statistics import median, quantiles
 from typing import TYPE_CHECKING
@@ -16,14 +17,14 @@ import numpy as np
 
 import runhouse as rh
 from bench import functions
-from bench.peers import MEGABYTE, Bulk, bulk_service, http_echo
+from bench.peers import MEGABYTE, Bulk, bulk_service, http_echo, item_service
 from bench.rows import Row
+from bench.starts import first_result, local_home, run_python
 from runhouse.server.nodes import resident_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ROOT = Path(__file__).parents[1]
 CALLERS = 32
 BULK = 100 * MEGABYTE
 
@@ -65,24 +66,33 @@ def _p99(values: list[float]) -> float:
 
 
 def rate_rows(*, quick: bool) -> list[Row]:
-    """Measure how many calls several callers get through."""
+    """Measure how many calls several callers get through, against as many of the HTTP echo."""
     remote = rh.function(functions.identity).to(rh.here)
-    each = 30 if quick else 300
+    each = 30 if quick else 200
+    with http_echo() as echo:
+        ours, peer = (
+            partial(_all_callers, lambda: remote(1), each),
+            partial(_all_callers, echo, each),
+        )
+        interleaved(ours, peer, 1, 1)
+        mine, theirs = (
+            CALLERS * each / median(times)
+            for times in interleaved(ours, peer, 3 if quick else 7, 1)
+        )
+    name, against = f"calls/s, {CALLERS} callers", f"HTTP echo, {CALLERS} callers"
+    return [Row(name, mine, "/s", theirs, against, 1500, 4438, "more", by="figure")]
 
+
+def _all_callers(action: Callable[[], object], each: int) -> None:
     def caller() -> None:
         for _ in range(each):
-            remote(1)
+            action()
 
-    def all_callers() -> None:
-        threads = [threading.Thread(target=caller) for _ in range(CALLERS)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-
-    all_callers()
-    rate = CALLERS * each / median(seconds(all_callers) for _ in range(3))
-    return [Row(f"calls/s, {CALLERS} callers", rate, "/s", None, "", 1500, 4438, "more")]
+    threads = [threading.Thread(target=caller) for _ in range(CALLERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 def bulk_rows(*, quick: bool) -> list[Row]:
@@ -113,63 +123,69 @@ def bulk_rows(*, quick: bool) -> list[Row]:
 
 
 def generator_rows(*, quick: bool) -> list[Row]:
-    """Measure how fast the items of a generator arrive."""
+    """Measure how fast the items of a generator arrive, against small messages sent one by one."""
     numbers = rh.function(functions.numbers).to(rh.here)
     count = 2_000 if quick else 50_000
-    rate = count / median(seconds(lambda: sum(1 for _ in numbers(count))) for _ in range(3))
-    return [Row("generator items", rate, "/s", None, "", 20_000, 20_000, "more")]
-
-
-def _python(code: str, home: str | None = None) -> float:
-    environment = os.environ | ({"RH_HOME": home} if home is not None else {})
-    command = [sys.executable, "-c", code]
-    return seconds(
-        lambda: subprocess.run(command, check=True, env=environment, cwd=ROOT, timeout=60)
-    )
+    with item_service() as read:
+        ours, peer = interleaved(
+            lambda: sum(1 for _ in numbers(count)), lambda: read(count), 3 if quick else 7, 1
+        )
+    rate, limit = count / median(ours), count / median(peer)
+    against = "small messages over loopback TCP"
+    return [Row("generator items", rate, "/s", limit, against, 20_000, 20_000, "more", by="figure")]
 
 
 def import_rows(*, quick: bool) -> list[Row]:
     """Measure `import runhouse` over an empty program."""
+    run_python("import runhouse")  # writes byte code
     ours, empty = interleaved(
-        lambda: _python("import runhouse"), lambda: _python("pass"), 1 if quick else 20, 1
+        lambda: run_python("import runhouse"), lambda: run_python("pass"), 3 if quick else 25, 1
     )
-    over = (median(ours) - median(empty)) * 1e3
-    return [Row("import runhouse, over `pass`", over, "ms", None, "", 120, 80, "less")]
-
-
-_FIRST = """
-import runhouse as rh
-assert rh.function("operator:neg").to(rh.here)(7) == -7
-"""
+    mine, theirs = median(ours) * 1e3, median(empty) * 1e3
+    against = "`python -c pass`"
+    return [Row("import runhouse", mine, "ms", theirs, against, 120, 80, "less", by="difference")]
 
 
 def cold_rows(*, quick: bool) -> list[Row]:
     """Measure from nothing running to the first result, and what stays in memory."""
-    times, sizes = [], []
-    for _ in range(1 if quick else 7):
-        with tempfile.TemporaryDirectory(prefix="rh-bench-") as home:
-            times.append(_python(_FIRST, home))
+    with local_home() as home:
+        first_result(home)  # writes byte code
+    times, empty, sizes, idle = [], [], [], []
+    for _ in range(2 if quick else 9):
+        with local_home() as home:
+            times.append(first_result(home))
             sizes.append(_idle_bytes(home))
+        empty.append(seconds(lambda: run_python("pass")))
+        idle.append(_idle_interpreters(2))
+    name, size = "nothing running -> first local result", "idle server + one worker, PSS"
+    against = "`python -c pass`"
+    pss, limit = median(sizes) / 1e6, median(idle) / 1e6
     return [
-        Row("nothing running -> first local result", median(times), "s", None, "", 1.5, 1, "less"),
-        Row("idle server + one worker, PSS", median(sizes) / 1e6, "MB", None, "", 80, 80, "less"),
+        Row(name, median(times), "s", median(empty), against, 1.5, 1, "less", by="figure"),
+        Row(size, pss, "MB", limit, "two idle interpreters", 80, 80, "less", by="figure"),
     ]
 
 
 def _idle_bytes(home: str) -> int:
-    """Return the memory of a server and its worker, and stop them."""
-    code = (
-        "import json, runhouse as rh; s = rh.here.host_of().up(); print(s.pid)\n"
-        "import sys; sys.stdin.read(); rh.here.stop()"
-    )
+    """Return the memory of the server that runs for a home, and of its worker."""
+    (info,) = Path(home, "rh", "local").glob("*/server.json")
+    server = int(json.loads(info.read_text())["pid"])
+    children = Path(f"/proc/{server}/task/{server}/children").read_text().split()
+    return sum(resident_bytes(pid) for pid in (server, *map(int, children)))
+
+
+def _idle_interpreters(count: int) -> int:
+    """Return the memory of interpreters that wait for input."""
+    program = "import sys; print(flush=True); sys.stdin.read()"
     pipe = subprocess.PIPE
-    command = [sys.executable, "-c", code]
-    with subprocess.Popen(
-        command, stdin=pipe, stdout=pipe, text=True, env=os.environ | {"RH_HOME": home}
-    ) as process:
-        assert process.stdout is not None
-        server = int(process.stdout.readline())
-        children = Path(f"/proc/{server}/task/{server}/children").read_text().split()
-        size = sum(resident_bytes(pid) for pid in (server, *map(int, children)))
-        process.communicate("", timeout=20)
-    return size
+    with ExitStack() as stack:
+        made = []
+        for _ in range(count):
+            command = [sys.executable, "-c", program]
+            process = stack.enter_context(subprocess.Popen(command, stdin=pipe, stdout=pipe))
+            stack.callback(process.kill)
+            made.append(process)
+        for process in made:
+            assert process.stdout is not None
+            process.stdout.readline()
+        return sum(resident_bytes(process.pid) for process in made)

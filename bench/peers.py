@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import socket
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from typing import TYPE_CHECKING
+
+from bench.starts import run
+from runhouse.server.unix_http import UnixHTTPConnection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
 
 MEGABYTE = 1_000_000
 _WAIT_S = 15.0
+_ITEM = 32
 
 _ECHO = """
 import sys, uvicorn
@@ -29,8 +34,8 @@ async def app(scope, receive, send):
     headers = [(b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), loop="uvloop", http="httptools",
-            log_level="error", access_log=False, lifespan="off")
+uvicorn.run(app, uds=sys.argv[1], loop="uvloop", http="httptools", log_level="error",
+            access_log=False, lifespan="off")
 """
 
 # Reads 8 bytes that say how much follows, reads that much, and answers one byte (or the reverse).
@@ -53,6 +58,19 @@ while True:
                 sock.sendall(data[:size])
 """
 
+# Reads 8 bytes that say how many messages are wanted, and sends each by itself.
+_ITEMS = f"""
+import socket, sys
+server = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+while True:
+    sock, _ = server.accept()
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    with sock:
+        while head := sock.recv(8, socket.MSG_WAITALL):
+            for _ in range(int.from_bytes(head, "big")):
+                sock.sendall(bytes({_ITEM}))
+"""
+
 
 def free_port() -> int:
     """Return a port that is free now."""
@@ -60,16 +78,28 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _wait(is_so: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + _WAIT_S
+    while not is_so():
+        if time.monotonic() > deadline:
+            msg = f"{what} does not answer after {_WAIT_S} s"
+            raise TimeoutError(msg)
+        time.sleep(0.01)
+
+
+def _answers(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(path) == 0
+
+
 def wait_for_port(port: int) -> None:
     """Wait until something listens."""
-    deadline = time.monotonic() + _WAIT_S
-    while True:
+
+    def listens() -> bool:
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        if time.monotonic() > deadline:
-            msg = f"nothing listens on port {port} after {_WAIT_S} s"
-            raise TimeoutError(msg)
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    _wait(listens, f"port {port}")
 
 
 @contextlib.contextmanager
@@ -85,19 +115,45 @@ def _service(program: str, *words: str) -> Iterator[int]:
 
 @contextlib.contextmanager
 def http_echo() -> Iterator[Callable[[], None]]:
-    """Give a call of an HTTP echo (uvicorn, uvloop, httptools) over one kept connection."""
-    with _service(_ECHO) as port:
-        client = http.client.HTTPConnection("127.0.0.1", port)
+    """Give a call of an HTTP echo (uvicorn, uvloop, httptools) over a Unix socket, as ours are.
 
-        def echo() -> None:
-            client.request("POST", "/", body=b"0123456789")
-            client.getresponse().read()
+    Each thread that calls it has one kept connection of its own.
+    """
+    own = threading.local()
+    made: list[UnixHTTPConnection] = []
 
-        echo()
-        if client.sock is not None:
-            client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        yield echo
-        client.close()
+    def echo() -> None:
+        if not hasattr(own, "client"):
+            own.client = UnixHTTPConnection(path, _WAIT_S)
+            made.append(own.client)
+        own.client.request("POST", "/", body=b"0123456789")
+        own.client.getresponse().read()
+
+    with tempfile.TemporaryDirectory(prefix="rh-e-") as folder:
+        path = f"{folder}/echo.sock"
+        with subprocess.Popen([sys.executable, "-c", _ECHO, path]) as process:
+            try:
+                _wait(lambda: _answers(path), f"the HTTP echo at {path}")
+                yield echo
+            finally:
+                for client in made:
+                    client.close()
+                process.kill()
+
+
+@contextlib.contextmanager
+def item_service() -> Iterator[Callable[[int], int]]:
+    """Give a reader of many small messages, each sent and received by a system call of its own."""
+    with _service(_ITEMS) as port, socket.create_connection(("127.0.0.1", port)) as sock:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+        def read(count: int) -> int:
+            sock.sendall(count.to_bytes(8, "big"))
+            for _ in range(count):
+                sock.recv(_ITEM, socket.MSG_WAITALL)
+            return count
+
+        yield read
 
 
 @contextlib.contextmanager
@@ -156,4 +212,4 @@ def ssh_forward(config: Path, host: str, remote_port: int) -> Iterator[int]:
 
 def cold_ssh(config: Path, host: str) -> None:
     """Run `true` over a connection of its own."""
-    subprocess.run([*_ssh(config), host, "true"], check=True, timeout=30)
+    run([*_ssh(config), host, "true"])

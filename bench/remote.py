@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -13,11 +12,14 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 import runhouse as rh
 from bench import functions
-from bench.local import BULK, ROOT, interleaved, seconds
+from bench.local import BULK, interleaved, seconds
 from bench.peers import Bulk, bulk_service, cold_ssh, ssh_forward
 from bench.rows import Row
+from bench.starts import first_result
 from tests.rigs import interpreters
 from tests.rigs.client import Client
 from tests.rigs.fixtures import running
@@ -25,27 +27,6 @@ from tests.rigs.machine import MachineSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    pass
-
-_FIRST = """
-import runhouse as rh
-box = rh.cluster("box", host="box")
-assert rh.function("operator:neg").to(box)(7) == -7
-"""
-
-
-def _first_result(config: Path, home: str) -> float:
-    """Return how long a new process takes to its first result on the host."""
-    environment = os.environ | {
-        "RH_HOME": home,
-        "RH_SSH_CONFIG": str(config),
-        "RH_SSH_PERSIST_S": "1",
-    }
-    command = [sys.executable, "-c", _FIRST]
-    return seconds(
-        lambda: subprocess.run(command, check=True, env=environment, cwd=ROOT, timeout=90)
-    )
 
 
 def _wait_for_the_connection_to_end(home: str) -> None:
@@ -66,7 +47,7 @@ def _box() -> Iterator[Client]:
         spec = MachineSpec(
             name="box",
             authorized_key=client.public_key,
-            pythons=(interpreters.own_version(),),
+            pythons=(interpreters.own_version(), sys.executable),
             direct=True,
         )
         with running(client, spec):
@@ -83,7 +64,8 @@ def start_rows(*, quick: bool) -> list[Row]:
             cold_ssh(client.config, "box")
             for into in (bare, warm):
                 cold.append(seconds(partial(cold_ssh, client.config, "box")))
-                into.append(_first_result(client.config, home))
+                variables = {"RH_SSH_CONFIG": str(client.config), "RH_SSH_PERSIST_S": "1"}
+                into.append(first_result(home, "box", **variables))
                 _wait_for_the_connection_to_end(home)
     base, against = median(cold), "cold `ssh host true`"
     return [
@@ -95,7 +77,7 @@ def start_rows(*, quick: bool) -> list[Row]:
 def tunnel_rows(*, quick: bool) -> list[Row]:
     """Measure calls and bulk through the tunnel against OpenSSH's own forwarding."""
     with _box() as client, bulk_service() as service, client.used_by_this_process():
-        box = rh.cluster("box", host="box")
+        box = rh.cluster("box", host="box", python=sys.executable)  # it has NumPy
         try:
             with ssh_forward(client.config, "box", service) as port:
                 raw = Bulk(port)
@@ -115,8 +97,9 @@ def _tunnel_rows(box: rh.Cluster, raw: Bulk, *, quick: bool) -> list[Row]:
     interleaved(lambda: through(1), lambda: raw.receive(1), 2, 30)
     calls, trips = interleaved(lambda: through(1), lambda: raw.receive(1), rounds, 60)
     here = [seconds(lambda: local(1)) for _ in range(500)]
-    data = bytearray(BULK)
-    ours, peer = interleaved(lambda: take(data), lambda: raw.send(BULK), 2 if quick else 6, 1)
+    array = np.ones(BULK, dtype="u1")
+    interleaved(lambda: take(array), lambda: raw.send(BULK), 1, 1)
+    ours, peer = interleaved(lambda: take(array), lambda: raw.send(BULK), 2 if quick else 6, 1)
     limit = (median(trips) + median(here)) * 1e3
     against = "`ssh -L` round trip + local call"
     return [

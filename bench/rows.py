@@ -17,9 +17,11 @@ class Row:
         unit: Its unit.
         peer: The peer's or the limit's figure of the same run, or None.
         against: What the peer or limit is.
-        bound: The target: a ratio to the peer, or an absolute figure where there is no peer.
+        bound: The target, for what `by` names.
         later: The target of the design, to be reached with later work.
         better: Which direction is better.
+        by: What the targets bound: the ratio to the peer, the difference from it, or our figure as
+            it is. Without a peer it is our figure.
     """
 
     name: str
@@ -30,11 +32,19 @@ class Row:
     bound: float
     later: float
     better: Literal["less", "more"]
+    by: Literal["ratio", "difference", "figure"] = "ratio"
 
     @property
     def figure(self) -> float:
         """Return what is compared with the target."""
-        return self.ours if self.peer is None else self.ours / self.peer
+        if self.peer is None or self.by == "figure":
+            return self.ours
+        return self.ours / self.peer if self.by == "ratio" else self.ours - self.peer
+
+    @property
+    def bounded_unit(self) -> str:
+        """Return the unit of what is compared: `"x"` for a ratio."""
+        return "x" if self.peer is not None and self.by == "ratio" else self.unit
 
     def holds(self, bound: float) -> bool:
         """Tell whether a target is reached."""
@@ -44,6 +54,7 @@ class Row:
         """Return the row as a JSON object."""
         return {
             **asdict(self),
+            "ratio": None if self.peer is None else self.ours / self.peer,
             "figure": self.figure,
             "holds": self.holds(self.bound),
             "holds_later": self.holds(self.later),
@@ -65,10 +76,11 @@ def print_table(rows: list[Row]) -> None:
     for row in rows:
         sign = "<=" if row.better == "less" else ">="
         peer = f"{_number(row.peer)} {row.unit} ({row.against})" if row.peer else row.against
-        ratio = _number(row.figure) if row.peer is not None else ""
+        ratio = _number(row.ours / row.peer) if row.peer else ""
         cells = [row.name, f"{_number(row.ours)} {row.unit}", peer, ratio]
         for bound in (row.bound, row.later):
             mark = "ok" if row.holds(bound) else "MISSED"
-            cells.append(f"{sign} {_number(bound)} {mark}")
+            over = "+" if row.peer is not None and row.by == "difference" else ""
+            cells.append(f"{sign} {over}{_number(bound)} {row.bounded_unit} {mark}")
         lines.append(f"| {' | '.join(cells)} |")
     sys.stdout.write("\n".join(lines) + "\n")

@@ -118,7 +118,8 @@ def allocate(size: int) -> bytearray | mmap.mmap:
     """Return writable memory for a buffer of `size` bytes."""
     if size < _MAPPED:
         return bytearray(size)
-    memory = mmap.mmap(-1, size)
+    # Private, so that it has huge pages and a forked child gets a copy of its own.
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     memory.madvise(mmap.MADV_HUGEPAGE)
     return memory
 
