@@ -256,12 +256,16 @@ def test_a_cut_network_holds_everything_back_and_closes_nothing(
 
 def test_connections_can_be_reset_or_killed(machine: Machine, client: Client) -> None:
     for fault in (machine.reset_connections, machine.kill_sshd_sessions):
-        waiting = subprocess.Popen(
-            client.command("machine", "sleep 87.6"), stderr=subprocess.DEVNULL
-        )
-        wait_until(lambda: machine.processes("sleep 87.6"))
-        fault()
-        assert waiting.wait(5) == 255
+        # The next round must not take this one's process, which may be dying, for its own.
+        wait_until(lambda: not machine.processes("sleep 87.6"))
+        command = client.command("machine", "sleep 87.6")
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as waiting:
+            try:
+                wait_until(lambda: machine.processes("sleep 87.6"))
+                fault()
+                assert waiting.wait(10) == 255
+            finally:
+                waiting.kill()
         wait_until(lambda: not machine.processes("sshd: "))
         for process in machine.processes("sleep 87.6"):
             os.kill(process.pid, signal.SIGKILL)
