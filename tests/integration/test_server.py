@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runhouse.errors import ServerBusyError, ServerStartError
+from runhouse.files import private_directory
 from runhouse.server.control import (
     running_server,
     server_status,
@@ -24,7 +25,7 @@ from runhouse.server.control import (
     stop_server,
 )
 from runhouse.server.daemon import ServerConfig, ServerInfo
-from runhouse.server.paths import ServerPaths, private_directory
+from runhouse.server.paths import ServerPaths
 from runhouse.server.unix_http import UnixHTTPConnection
 from tests.waiting import wait_until
 

@@ -16,7 +16,7 @@ FOLDERS = (
     *("registry", "server", "specs", "ssh", "wire", "worker"),
 )
 FILES = (
-    *("errors", "extras", "settings", "version"),
+    *("errors", "extras", "files", "settings", "version"),
     *("clusters/local", "clusters/byo", "wire/pickling"),
 )
 
@@ -63,6 +63,7 @@ def test_empty_skeleton_keeps_all(skeleton: Path) -> None:
         ("ssh/session", "def f():\n    import runhouse.bootstrap", "layers"),
         ("client/client", "from runhouse import ssh", "layers"),
         ("settings", "import runhouse.extras", "layers"),
+        ("files", "import runhouse.settings", "layers"),
         ("newfolder", "", "layers"),
         ("clusters/byo", "import runhouse.clusters.local", "kinds of cluster"),
         ("clusters/on_demand", "import runhouse.clusters.byo", "kinds of cluster"),

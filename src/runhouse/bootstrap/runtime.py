@@ -19,7 +19,7 @@ from pathlib import Path
 
 from runhouse import settings
 from runhouse.errors import RunhouseError
-from runhouse.registry.files import write_private
+from runhouse.files import write_private
 
 SERVER_PACKAGES = (
     "anyio",

@@ -22,8 +22,8 @@ from runhouse.errors import (
     ServerLostError,
     ServerStartError,
 )
+from runhouse.files import private_directory
 from runhouse.server.daemon import ServerConfig, ServerInfo, exclusive
-from runhouse.server.paths import private_directory
 from runhouse.ssh.session import Session
 from runhouse.ssh.sync import download, mirror_project, upload
 from runhouse.version import __version__

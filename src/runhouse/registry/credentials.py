@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from runhouse import settings
-from runhouse.registry.files import write_private
+from runhouse.files import write_private
 from runhouse.registry.names import check_name
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from urllib.parse import unquote
 
 from runhouse.errors import ClusterNotFoundError, RecordError, SettingsError
-from runhouse.registry.files import write_private
+from runhouse.files import write_private
 from runhouse.registry.names import check_name, is_name
 from runhouse.registry.record import Record
 

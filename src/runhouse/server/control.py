@@ -18,8 +18,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from runhouse.errors import ServerBusyError, ServerStartError
+from runhouse.files import private_directory
 from runhouse.server.daemon import Daemon, ServerConfig, ServerInfo, exclusive, is_locked
-from runhouse.server.paths import ServerPaths, private_directory
+from runhouse.server.paths import ServerPaths
 from runhouse.server.unix_http import UnixHTTPConnection
 
 _LOG_TAIL = 4096

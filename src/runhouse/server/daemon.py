@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runhouse import extras
+from runhouse.files import write_private
 from runhouse.server.auth import read_or_make_token
 from runhouse.server.data import DataSocket
 from runhouse.server.nodes import resident_bytes, this_node
@@ -104,14 +105,6 @@ def listen(path: Path) -> socket.socket:
     return listener
 
 
-def write_beside(path: Path, text: str) -> None:
-    """Write a file so that a reader sees either the old or the new one."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(text, encoding="utf-8")
-    beside.chmod(0o600)
-    beside.replace(path)
-
-
 class Daemon:
     """Run one server."""
 
@@ -175,7 +168,7 @@ class Daemon:
         ]
         for listener in http_listeners:
             loop.add_reader(listener, self._load_http, http_listeners)
-        write_beside(self.paths.info, json.dumps(asdict(self.info)) + "\n")
+        write_private(self.paths.info, f"{json.dumps(asdict(self.info))}\n".encode())
         on_ready(self.info)
         log.info(
             "server %s is up: pid %s, version %s",
@@ -262,7 +255,7 @@ def _host_id(path: Path) -> str:
         if known:
             return known
     made = secrets.token_hex(16)
-    write_beside(path, made)
+    write_private(path, made.encode())
     return made
 
 

@@ -4,28 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from runhouse.files import private_directory
+
 # sun_path of a Unix socket holds 108 bytes on Linux and 104 elsewhere.
 _LONGEST_SOCKET_PATH = 100
-
-
-def private_directory(path: Path) -> Path:
-    """Make a directory that only this user can enter, or check that it is one.
-
-    Raises:
-        PermissionError: Somebody else owns it, or others can enter it.
-    """
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    status = path.lstat()
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
-        msg = f"{path} is not a directory of this user. Remove it, and start again."
-        raise PermissionError(msg)
-    if status.st_mode & 0o077:
-        path.chmod(0o700)
-    return path
 
 
 @dataclass(frozen=True, slots=True)

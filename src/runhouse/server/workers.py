@@ -18,11 +18,13 @@ from typing import TYPE_CHECKING
 
 from runhouse.errors import WorkerStartError
 from runhouse.extras import find_cloudpickle
-from runhouse.server.paths import ServerPaths, private_directory
+from runhouse.files import private_directory
 from runhouse.wire.messages import Death, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from runhouse.server.paths import ServerPaths
 
 log = logging.getLogger(__name__)
 

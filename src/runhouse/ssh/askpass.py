@@ -10,7 +10,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from runhouse.ssh.directory import write_private
+from runhouse.files import write_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,9 +48,9 @@ def answering(directory: Path, password: str | None) -> Iterator[dict[str, str]]
         return
     program = directory / "askpass"
     if not program.is_file() or program.read_text(encoding="utf-8") != _PROGRAM:
-        write_private(program, _PROGRAM, executable=True)
+        write_private(program, _PROGRAM.encode(), executable=True)
     secret = directory / f"secret-{os.getpid()}-{os.urandom(8).hex()}"
-    write_private(secret, password + "\n")
+    write_private(secret, f"{password}\n".encode())
     try:
         yield {
             "SSH_ASKPASS": str(program),

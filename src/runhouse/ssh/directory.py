@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runhouse.errors import SettingsError
+from runhouse.files import write_private
 
 if TYPE_CHECKING:
     from runhouse.settings import Settings
@@ -45,20 +46,6 @@ def private_directory(settings: Settings) -> Path:
     return path
 
 
-def write_private(path: Path, content: str, *, executable: bool = False) -> None:
-    """Write a file that only the user can read, beside its place and then renamed into it."""
-    draft = path.with_name(f"{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
-    mode = 0o700 if executable else 0o600
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(content)
-        draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
-
-
 def configuration(directory: Path, settings: Settings) -> Path:
     """Return the configuration file to run ssh with (`-F`); hosts jumped through use it as well.
 
@@ -81,5 +68,5 @@ def configuration(directory: Path, settings: Settings) -> Path:
     text = f"{quoted}Host *\n    StrictHostKeyChecking accept-new\n"
     path = directory / f"config-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
     if not path.is_file():
-        write_private(path, text)
+        write_private(path, text.encode())
     return path
