@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import runhouse as rh
+from tests.rigs.cut_line import CutLine
 from tests.rigs.fixtures import bare_machine as bare_machine
 from tests.rigs.fixtures import client as client
 from tests.rigs.fixtures import client_settings as client_settings
@@ -23,6 +24,7 @@ from tests.rigs.fixtures import ssh_config as ssh_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.rigs.client import Client
 
@@ -90,3 +92,11 @@ def cluster(request: pytest.FixtureRequest, session_home: object) -> Iterator[rh
     make = {"byo-key": key_cluster, "byo-password": password_cluster, "proxy-jump": jump_cluster}
     with make[request.param](request.getfixturevalue("client")) as made:
         yield made
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[CutLine]:
+    """Give calls over a line that can be cut; the server ends with the test."""
+    made = CutLine(tmp_path)
+    yield made
+    made.close()

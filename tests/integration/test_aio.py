@@ -11,24 +11,14 @@ import pytest
 import runhouse as rh
 from runhouse.errors import WorkerDiedError
 from tests.integration import sample
-from tests.integration.test_faults import Rig
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-    from pathlib import Path
+    from collections.abc import AsyncIterator
+
+    from tests.rigs.cut_line import CutLine
 
 pytestmark = pytest.mark.timeout(60)
-
-
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    """Give a server behind a line that can be cut."""
-    made = Rig(tmp_path)
-    yield made
-    made.client.close()
-    made.cutter.close()
-    made.host.stop_server()
 
 
 async def slow_count(number: int, pause_s: float) -> AsyncIterator[int]:
@@ -112,7 +102,7 @@ def test_a_generator_that_is_left_early_ends_there() -> None:
     wait_until(lambda: rh.here.status().running == 0)
 
 
-def test_a_cut_line_is_mended(rig: Rig) -> None:
+def test_a_cut_line_is_mended(rig: CutLine) -> None:
     rig.define("add_later")
     rig.define("count_later")
 

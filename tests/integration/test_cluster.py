@@ -21,7 +21,7 @@ from runhouse.errors import (
     SyncError,
 )
 from tests.integration import sample
-from tests.rigs.clusters import private_sshd, running_cluster
+from tests.rigs.clusters import local_and_ssh, private_sshd
 from tests.rigs.sshd import PASSWORD, free_port
 from tests.waiting import wait_until
 
@@ -32,13 +32,7 @@ if TYPE_CHECKING:
     from tests.rigs.clusters import PrivateSshd
 
 pytestmark = pytest.mark.timeout(60)
-
-
-@pytest.fixture(scope="module", params=["local", "ssh"])
-def cluster(request: pytest.FixtureRequest, session_home: Path) -> Iterator[rh.Cluster]:
-    """Give a cluster of each kind in turn."""
-    with running_cluster(request.param) as made:
-        yield made
+cluster = local_and_ssh
 
 
 @pytest.fixture(scope="module")

@@ -5,94 +5,30 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 import runhouse as rh
 from runhouse import settings
-from runhouse.bootstrap.local_host import LocalHost
-from runhouse.client.aio import call_async
-from runhouse.client.client import Client
-from runhouse.client.endpoint import Target
 from runhouse.errors import ServerLostError
-from runhouse.wire.messages import Call, Code, Scope
-from runhouse.wire.pickling import dumps
 from tests.integration import sample
-from tests.rigs.cutter import Cutter
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from tests.rigs.cut_line import CutLine
 
 pytestmark = pytest.mark.timeout(60)
-ROOT = str(Path(__file__).parents[2])
-TARGET = Target("faults", Scope())
-
-
-class CutHost(LocalHost):
-    """Reach the embedded server through a relay that can be cut."""
-
-    cutter: Cutter
-
-    def connect(self) -> socket.socket:
-        """Return a connection through the relay."""
-        sock = socket.socket(socket.AF_UNIX)
-        try:
-            sock.connect(str(self.cutter.path))
-        except BaseException:
-            sock.close()
-            raise
-        return sock
-
-
-class Rig:
-    """Call functions of the sample module through the relay."""
-
-    def __init__(self, folder: Path) -> None:
-        """Start the server and the relay."""
-        self.host = CutHost(settings.load())
-        self.info = self.host.up()
-        self.cutter = self.host.cutter = Cutter(folder / "relay.sock", self.info.data)
-        self.client = Client(self.host, settings.load())
-        self._count = 0
-
-    def define(self, name: str) -> None:
-        """Tell the worker about a function."""
-        code = Code("tests.integration.sample", name, import_roots=(ROOT,))
-        self.client.call(TARGET, Call(f"d{name}", "define", name), dumps((code.to_meta(), b"")))
-
-    def call(self, name: str, *args: Any, run_id: str = "") -> Any:
-        """Call a function of the sample module."""
-        self._count += 1
-        call = Call(run_id or f"{id(self)}-{self._count}", "call", name, grace_s=30)
-        return self.client.call(TARGET, call, dumps((args, {})))
-
-    async def call_async(self, name: str, *args: Any) -> Any:
-        """Do the same from an event loop."""
-        self._count += 1
-        call = Call(f"{id(self)}-{self._count}", "call", name, grace_s=30)
-        return await call_async(self.client, TARGET, call, dumps((args, {})))
-
-
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[Rig]:
-    """Give a rig of its own worker; the server is the session's."""
-    made = Rig(tmp_path)
-    yield made
-    made.client.close()
-    made.cutter.close()
-    made.host.stop_server()
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_cut_in_mid_call_runs_it_once_and_loses_no_output(
-    rig: Rig, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    rig: CutLine, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     rig.define("mark_slowly")
     path = str(tmp_path / "marks")
@@ -107,7 +43,7 @@ def test_a_cut_in_mid_call_runs_it_once_and_loses_no_output(
 
 @pytest.mark.parametrize("size", [0, 1000, 300_000])
 def test_a_cut_at_any_byte_of_the_answers_runs_the_call_once(
-    rig: Rig, tmp_path: Path, size: int
+    rig: CutLine, tmp_path: Path, size: int
 ) -> None:
     """Cut each of several connections a little later than the one before."""
     rig.define("mark")
@@ -121,7 +57,7 @@ def test_a_cut_at_any_byte_of_the_answers_runs_the_call_once(
         assert Path(path).read_text() == "called\n"
 
 
-def test_a_generator_goes_on_where_it_was_cut(rig: Rig) -> None:
+def test_a_generator_goes_on_where_it_was_cut(rig: CutLine) -> None:
     rig.define("count_to")
     received = []
     for value in rig.call("count_to", 3000):
@@ -131,13 +67,13 @@ def test_a_generator_goes_on_where_it_was_cut(rig: Rig) -> None:
     assert received == list(range(3000))
 
 
-def test_an_idle_connection_that_was_cut_is_replaced(rig: Rig) -> None:
+def test_an_idle_connection_that_was_cut_is_replaced(rig: CutLine) -> None:
     rig.define("add")
     rig.cutter.cut()
     assert rig.call("add", 1, 2) == 3
 
 
-def test_a_server_that_is_killed_in_mid_call_is_told(rig: Rig) -> None:
+def test_a_server_that_is_killed_in_mid_call_is_told(rig: CutLine) -> None:
     rig.define("wait")
     threading.Timer(0.3, os.kill, (rig.info.pid, signal.SIGKILL)).start()
     with pytest.raises(ServerLostError, match="ended during a call"):
@@ -212,7 +148,9 @@ rh.function(sample.spin).to(rh.here)({str(mark)!r})
     assert rh.function(sample.add).to(rh.here)(1) == 2
 
 
-def test_a_call_that_is_cut_for_good_is_given_up(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_that_is_cut_for_good_is_given_up(
+    rig: CutLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rig.define("wait")
     monkeypatch.setattr(
         rig.client, "settings", settings.Settings(home=Path("x"), reconnect_timeout_s=0.5)
@@ -227,7 +165,7 @@ def test_a_call_that_is_cut_for_good_is_given_up(rig: Rig, monkeypatch: pytest.M
         rig.call("wait", 60)
 
 
-def test_many_cuts_under_load_lose_nothing(rig: Rig, tmp_path: Path) -> None:
+def test_many_cuts_under_load_lose_nothing(rig: CutLine, tmp_path: Path) -> None:
     rig.define("mark")
     stop = threading.Event()
 

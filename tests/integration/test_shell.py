@@ -13,26 +13,16 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 import runhouse as rh
-from tests.rigs.clusters import private_sshd, running_cluster
+from tests.rigs.clusters import local_and_ssh, private_sshd
 from tests.rigs.sshd import free_port
 from tests.waiting import wait_until
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 pytestmark = pytest.mark.timeout(60)
-
-
-@pytest.fixture(scope="module", params=["local", "ssh"])
-def cluster(request: pytest.FixtureRequest, session_home: Path) -> Iterator[rh.Cluster]:
-    """Give a cluster of each kind in turn."""
-    with running_cluster(request.param) as made:
-        yield made
+cluster = local_and_ssh
 
 
 def quiet(cluster: rh.Cluster, *commands: str) -> list[tuple[int, str, str]]:

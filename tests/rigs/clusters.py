@@ -89,3 +89,10 @@ def running_cluster(kind: str) -> Iterator[rh.Cluster]:
         stack.callback(made.disconnect)
         stack.callback(made.stop)
         yield made
+
+
+@pytest.fixture(scope="module", params=["local", "ssh"])
+def local_and_ssh(request: pytest.FixtureRequest, session_home: Path) -> Iterator[rh.Cluster]:
+    """Give a cluster of each kind in turn."""
+    with running_cluster(request.param) as made:
+        yield made

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from runhouse.bootstrap.host import OnOutput, Placed
 from runhouse.bootstrap.local_command import LocalCompleted, run_command
-from runhouse.bootstrap.relay import Relay, open_relay
-from runhouse.errors import ServerLostError, SettingsError, SyncError
+from runhouse.bootstrap.relay import LocalTunnel, open_relay
+from runhouse.client.endpoint import ended
+from runhouse.errors import SettingsError, SyncError
 from runhouse.server.control import log_tail, running_server, start_server, stop_server
 from runhouse.server.daemon import ServerConfig, ServerInfo
 from runhouse.server.paths import ServerPaths
@@ -24,33 +25,8 @@ from runhouse.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
 
     from runhouse.settings import Settings
-
-
-class LocalTunnel:
-    """Stand for a tunnel where none is needed: both ports are on this machine."""
-
-    def __init__(self, port: int) -> None:
-        """Store the port."""
-        self.local_port = self.remote_port = port
-
-    def close(self) -> None:
-        """Do nothing."""
-
-    def __enter__(self) -> LocalTunnel:
-        """Return the tunnel."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close the tunnel."""
-        self.close()
 
 
 def server_root(settings: Settings) -> Path:
@@ -152,11 +128,7 @@ class LocalHost:
         """Find the server again, or start another one."""
         info = running_server(self._paths)
         if info is None and not start:
-            msg = (
-                "The server on this machine ended during a call. It was stopped or killed, and "
-                "the call is lost with it. Call again; a new server starts by itself."
-            )
-            raise ServerLostError(msg)
+            raise ended(self.host)
         if info is None:
             info = self.up()
         self._info = info
@@ -181,16 +153,14 @@ class LocalHost:
         argv = [shell] if command is None else [shell, "-c", command]
         return subprocess.run(argv, check=False).returncode  # noqa: S603 - the user's own shell
 
-    def forward_port(
-        self, local_port: int, remote_port: int, *, attempts: int = 1
-    ) -> LocalTunnel | Relay:
+    def forward_port(self, local_port: int, remote_port: int, *, attempts: int = 1) -> LocalTunnel:
         """Lead a port to another one; the port itself needs nothing, as it is on this machine.
 
         Raises:
             SettingsError: None of the ports is free.
         """
         if local_port == remote_port:
-            return LocalTunnel(remote_port)
+            return LocalTunnel(remote_port, remote_port)
         relay = open_relay(local_port, remote_port, attempts)
         if relay is None:
             msg = (

@@ -7,8 +7,8 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Protocol
 
+from runhouse.bootstrap.host import Completed
 from runhouse.errors import BootstrapError, HostNotWritableError, NoUsablePythonError
 from runhouse.server.daemon import ServerInfo
 
@@ -17,23 +17,7 @@ _BEGIN, _END = "--- runhouse probe begin ---", "--- runhouse probe end ---"
 _NEEDED_KIB = 20 * 1024
 
 
-class Done(Protocol):
-    """Hold how a command ended."""
-
-    @property
-    def exit_code(self) -> int:
-        """Return the exit code."""
-
-    @property
-    def stdout(self) -> str:
-        """Return the standard output."""
-
-    @property
-    def stderr(self) -> str:
-        """Return the standard error."""
-
-
-RunCommand = Callable[[str, bytes], Done]
+RunCommand = Callable[[str, bytes], Completed]
 """Run a shell command with some input on the host."""
 
 

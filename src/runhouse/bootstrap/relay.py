@@ -15,13 +15,38 @@ _LOOPBACK = "127.0.0.1"
 _CHUNK = 64 * 1024
 
 
-class Relay:
+class LocalTunnel(contextlib.AbstractContextManager["LocalTunnel"]):
+    """Stand for a tunnel where none is needed: both ends are one port of this machine.
+
+    Attributes:
+        local_port: The port to connect to.
+        remote_port: The port that it leads to.
+    """
+
+    def __init__(self, local_port: int, remote_port: int) -> None:
+        """Store the ports."""
+        self.local_port = local_port
+        self.remote_port = remote_port
+
+    def close(self) -> None:
+        """End the tunnel; safe to repeat."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the tunnel."""
+        self.close()
+
+
+class Relay(LocalTunnel):
     """Lead `127.0.0.1:local_port` to `127.0.0.1:remote_port` until closed, or this process ends."""
 
     def __init__(self, listener: socket.socket, remote_port: int) -> None:
         """Serve a listening socket in a thread of its own."""
-        self.local_port = int(listener.getsockname()[1])
-        self.remote_port = remote_port
+        super().__init__(int(listener.getsockname()[1]), remote_port)
         self._loop = asyncio.new_event_loop()
         self._stopped: asyncio.Event | None = None
         ready = threading.Event()
@@ -61,19 +86,6 @@ class Relay:
         if stopped is not None:
             self._loop.call_soon_threadsafe(stopped.set)
             self._thread.join()
-
-    def __enter__(self) -> Relay:
-        """Return the relay, which is open."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close the relay."""
-        self.close()
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -16,13 +16,14 @@ from runhouse.bootstrap import runtime
 from runhouse.bootstrap.host import Placed
 from runhouse.bootstrap.probe import HostFacts, check_python, check_writable, not_writable, probe
 from runhouse.bootstrap.python import bring_python
+from runhouse.client.endpoint import ended
 from runhouse.errors import (
     BootstrapError,
     ServerBusyError,
-    ServerLostError,
     ServerStartError,
 )
 from runhouse.files import private_directory
+from runhouse.server.control import ExitCode
 from runhouse.server.daemon import ServerConfig, ServerInfo, exclusive
 from runhouse.ssh.session import Session
 from runhouse.ssh.sync import download, mirror_project, upload
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from runhouse.ssh.tunnel import Tunnel
 
 _DOWNLOAD_S = 600.0
-_NOT_STARTED, _IN_USE = 3, 4
 _NO_SPACE, _READ_ONLY = 28, 30
 _SHOW_LOGS = """
 cd "$HOME/.rh/hosts/$(uname -n)" 2>/dev/null || exit 0
@@ -91,12 +91,7 @@ class SshHost:
 
     def _ready(self) -> Served:
         with self._lock:
-            if self._served is None:
-                self.up()
-            if self._served is None:
-                msg = f"The server on {self.host} did not start."
-                raise ServerStartError(msg, host=self.host)
-            return self._served
+            return self._served or self._serve(replace=False)
 
     def connect(self) -> socket.socket:
         """Return a new connection to the data socket, through the SSH connection."""
@@ -125,11 +120,7 @@ class SshHost:
                 self.up()
             else:
                 self._served = known
-                msg = (
-                    f"The server on {self.host} ended during a call. It was stopped or killed, and "
-                    "the call is lost with it. Call again; a new server starts by itself."
-                )
-                raise ServerLostError(msg)
+                raise ended(self.host)
 
     # -- the server -----------------------------------------------------------------------------
 
@@ -148,20 +139,22 @@ class SshHost:
     def up(self, *, replace: bool = False) -> ServerInfo:
         """Make sure that a server of this version runs: one probe, one upload, one start."""
         with self._lock:
-            facts = self._probe()
-            running = facts.server
-            same = running is not None and running.digest == runtime.digest()
-            if running is not None and same and not replace:
-                self._served = Served(running, facts.token, facts)
-                return running
-            check_writable(facts, host=self.host)
-            if not facts.python and not self._python:
-                facts = bring_python(self._download, facts, host=self.host, digest=runtime.digest())
-            check_python(facts, host=self.host, python=self._python)
-            if not facts.has_runtime:
-                self._upload(facts)
-            self._served = self._start(facts, replace=replace)
-            return self._served.info
+            return self._serve(replace=replace).info
+
+    def _serve(self, *, replace: bool) -> Served:
+        facts = self._probe()
+        running = facts.server
+        if running is not None and running.digest == runtime.digest() and not replace:
+            self._served = Served(running, facts.token, facts)
+            return self._served
+        check_writable(facts, host=self.host)
+        if not facts.python and not self._python:
+            facts = bring_python(self._download, facts, host=self.host, digest=runtime.digest())
+        check_python(facts, host=self.host, python=self._python)
+        if not facts.has_runtime:
+            self._upload(facts)
+        self._served = self._start(facts, replace=replace)
+        return self._served
 
     def _upload(self, facts: HostFacts) -> None:
         """Bring the runtime."""
@@ -199,11 +192,11 @@ class SshHost:
         answer = _last_json(done.stdout)
         if done.exit_code == 0 and answer is not None:
             return Served(ServerInfo(**answer["server"]), answer["token"], facts)
-        if done.exit_code == _IN_USE and answer is not None:
+        if done.exit_code == ExitCode.IN_USE and answer is not None:
             raise ServerBusyError(
                 answer["error"], host=self.host, calls=answer["calls"], objects=answer["objects"]
             )
-        if done.exit_code == _NOT_STARTED and answer is not None:
+        if done.exit_code == ExitCode.NOT_STARTED and answer is not None:
             raise ServerStartError(answer["error"], host=self.host, log_tail=answer["log_tail"])
         msg = (
             f"The server on {self.host} did not start. {facts.python} ended with code "

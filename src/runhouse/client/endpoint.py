@@ -171,6 +171,14 @@ def _refusal(endpoint: Endpoint, status: int, body: bytes) -> Exception:
     )
 
 
+def ended(host: str) -> ServerLostError:
+    """Return the error for a server that has ended while a call was running in it."""
+    return ServerLostError(
+        f"The server on {host} ended during a call. It was stopped or killed, and the call is lost "
+        "with it. Call again; a new server starts by itself."
+    )
+
+
 def died(host: str, facts: dict[str, object] | None) -> CallError:
     """Return the error for a worker that has ended."""
     if facts is None:

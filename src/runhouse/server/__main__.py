@@ -12,11 +12,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 from runhouse.errors import ServerBusyError, ServerStartError
-from runhouse.server.control import running_server, server_status, start_server, stop_server
+from runhouse.server.control import (
+    ExitCode,
+    running_server,
+    server_status,
+    start_server,
+    stop_server,
+)
 from runhouse.server.daemon import ServerConfig
 from runhouse.server.paths import ServerPaths
-
-NOT_RUNNING, NOT_STARTED, IN_USE = 1, 3, 4
 
 
 def _say(answer: dict[str, object]) -> None:
@@ -28,10 +32,10 @@ def _start(config: ServerConfig, *, replace: bool) -> int:
         info = start_server(config, replace=replace)
     except ServerBusyError as error:
         _say({"error": str(error), "calls": error.calls, "objects": error.objects})
-        return IN_USE
+        return ExitCode.IN_USE
     except ServerStartError as error:
         _say({"error": str(error), "log_tail": error.log_tail})
-        return NOT_STARTED
+        return ExitCode.NOT_STARTED
     token = ServerPaths(Path(config.root)).token.read_text(encoding="ascii").strip()
     _say({"server": asdict(info), "token": token})
     return 0
@@ -55,7 +59,7 @@ def main() -> int:
     info = running_server(paths)
     if info is None:
         _say({"running": False})
-        return NOT_RUNNING
+        return ExitCode.NOT_RUNNING
     _say({"running": True, **server_status(paths, info)})
     return 0
 

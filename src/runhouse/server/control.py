@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict
+from enum import IntEnum
 from pathlib import Path
 
 from runhouse.errors import ServerBusyError, ServerStartError
@@ -28,6 +29,14 @@ _LOG_LIMIT = 16 * 1024 * 1024
 _ANSWER_S = 10.0
 _POLL_S = 0.02
 _DETACH = '"$@" >&2 & echo $!'
+
+
+class ExitCode(IntEnum):
+    """Name the exit codes of `python -m runhouse.server` that say why it did not succeed."""
+
+    NOT_RUNNING = 1
+    NOT_STARTED = 3
+    IN_USE = 4
 
 
 def running_server(paths: ServerPaths) -> ServerInfo | None:

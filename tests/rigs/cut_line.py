@@ -1,0 +1,70 @@
+"""Calls to the embedded server over a line that a test can cut."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+from runhouse import settings
+from runhouse.bootstrap.local_host import LocalHost
+from runhouse.client.aio import call_async
+from runhouse.client.client import Client
+from runhouse.client.endpoint import Target
+from runhouse.wire.messages import Call, Code, Scope
+from runhouse.wire.pickling import dumps
+from tests.rigs.cutter import Cutter
+
+ROOT = str(Path(__file__).parents[2])
+TARGET = Target("faults", Scope())
+
+
+class CutHost(LocalHost):
+    """Reach the embedded server through a relay that can be cut."""
+
+    cutter: Cutter
+
+    def connect(self) -> socket.socket:
+        """Return a connection through the relay."""
+        sock = socket.socket(socket.AF_UNIX)
+        try:
+            sock.connect(str(self.cutter.path))
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+
+class CutLine:
+    """Call functions of the sample module through the relay."""
+
+    def __init__(self, folder: Path) -> None:
+        """Start the server and the relay."""
+        self.host = CutHost(settings.load())
+        self.info = self.host.up()
+        self.cutter = self.host.cutter = Cutter(folder / "relay.sock", self.info.data)
+        self.client = Client(self.host, settings.load())
+        self._count = 0
+
+    def define(self, name: str) -> None:
+        """Tell the worker about a function."""
+        code = Code("tests.integration.sample", name, import_roots=(ROOT,))
+        self.client.call(TARGET, Call(f"d{name}", "define", name), dumps((code.to_meta(), b"")))
+
+    def call(self, name: str, *args: Any, run_id: str = "") -> Any:
+        """Call a function of the sample module."""
+        self._count += 1
+        call = Call(run_id or f"{id(self)}-{self._count}", "call", name, grace_s=30)
+        return self.client.call(TARGET, call, dumps((args, {})))
+
+    async def call_async(self, name: str, *args: Any) -> Any:
+        """Do the same from an event loop."""
+        self._count += 1
+        call = Call(f"{id(self)}-{self._count}", "call", name, grace_s=30)
+        return await call_async(self.client, TARGET, call, dumps((args, {})))
+
+    def close(self) -> None:
+        """End the client, the line and the server."""
+        self.client.close()
+        self.cutter.close()
+        self.host.stop_server()
