@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,3 +20,12 @@ def wait_until(condition: Callable[[], object], timeout_s: float = 15.0) -> None
     while not condition():
         assert time.monotonic() < deadline, f"not so within {timeout_s} s"
         _PAUSE.wait(0.02)
+
+
+def is_running(pid: int) -> bool:
+    """Tell whether any thread of a process is still there (its first one may be a zombie)."""
+    states = []
+    for task in Path(f"/proc/{pid}/task").glob("*/status"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            states.append(task.read_text())
+    return any("\nState:\tZ" not in state for state in states)

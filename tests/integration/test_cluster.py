@@ -23,7 +23,7 @@ from runhouse.errors import (
 from tests.integration import sample
 from tests.rigs.clusters import local_and_ssh, private_sshd
 from tests.rigs.sshd import PASSWORD, free_port
-from tests.waiting import wait_until
+from tests.waiting import is_running, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,9 +102,12 @@ def test_restarting_the_server_loses_the_workers_and_nothing_else(
 
 def test_a_server_killed_by_force_is_started_again(cluster: rh.Cluster) -> None:
     add = rh.function(sample.add).to(cluster)
-    pid = cluster.up().status().pid
+    status = cluster.up().status()
+    pid = status.pid
     cluster.run(f"kill -9 {pid}", stream_logs=False)
     wait_until(lambda: not cluster.is_up())
+    # A call to a worker that is about to follow its server would be lost with it.
+    wait_until(lambda: not any(is_running(worker.pid) for worker in status.workers))
     assert add(2, 2) == 4
     assert cluster.is_up()
     assert cluster.status().pid != pid

@@ -18,7 +18,7 @@ import runhouse as rh
 from runhouse import settings
 from runhouse.errors import ServerLostError
 from tests.integration import sample
-from tests.waiting import wait_until
+from tests.waiting import is_running, wait_until
 
 if TYPE_CHECKING:
     from tests.rigs.cut_line import CutLine
@@ -94,15 +94,6 @@ def test_a_function_outlives_its_server_and_an_instance_says_that_it_is_lost() -
     with pytest.raises(ServerLostError, match="so is what it held"):
         counter.add()
     rh.here.stop()
-
-
-def is_running(pid: int) -> bool:
-    """Tell whether any thread of a process is still there (its first one may be a zombie)."""
-    states = []
-    for task in Path(f"/proc/{pid}/task").glob("*/status"):
-        with contextlib.suppress(OSError):  # it has ended meanwhile
-            states.append(task.read_text())
-    return any("\nState:\tZ" not in state for state in states)
 
 
 def test_a_call_whose_caller_was_killed_is_cancelled(tmp_path: Path) -> None:
