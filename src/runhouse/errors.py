@@ -25,7 +25,13 @@ RunhouseError
 │   ├── NotSerializableError (TypeError)
 │   ├── PythonMismatchError
 │   ├── ObjectNotFoundError (KeyError)
+│   ├── StoreFullError                   the object store has reached its limit
+│   ├── QueueFullError                   too many calls are waiting already
 │   ├── RunCancelledError
+│   ├── RunTimeoutError (TimeoutError)   it took longer than its caller allowed
+│   ├── RunNotFoundError (LookupError)
+│   ├── RunExistsError                   a run of this name is going on
+│   ├── RunLostError                     its worker or server ended before it did
 │   ├── ServerLostError (ConnectionError)
 │   └── WorkerDiedError
 └── RemoteError                          the function's own exception, when it cannot be rebuilt
@@ -254,6 +260,68 @@ class ObjectNotFoundError(CallError, KeyError):
 
 class RunCancelledError(CallError):
     """Report a call that was cancelled before it ended."""
+
+
+class StoreFullError(CallError):
+    """Report an object that was not kept because the env's limit is reached.
+
+    Attributes:
+        used_bytes: The worker's memory with the object.
+        limit_bytes: The limit.
+    """
+
+    def __init__(self, message: str, *, used_bytes: int = 0, limit_bytes: int = 0) -> None:
+        """Store the message and the sizes."""
+        super().__init__(message)
+        self.used_bytes = used_bytes
+        self.limit_bytes = limit_bytes
+
+
+class QueueFullError(CallError):
+    """Report a call that was not taken because too many are waiting.
+
+    Attributes:
+        waiting: How many calls were waiting.
+    """
+
+    def __init__(self, message: str, *, waiting: int = 0) -> None:
+        """Store the message and the number."""
+        super().__init__(message)
+        self.waiting = waiting
+
+
+class RunTimeoutError(CallError, TimeoutError):
+    """Report a call that was ended because it took longer than its caller allowed."""
+
+
+class RunNotFoundError(CallError, LookupError):
+    """Report a run that the cluster does not know.
+
+    Attributes:
+        key: The name or id that was asked for.
+    """
+
+    def __init__(self, message: str, *, key: str = "") -> None:
+        """Store the message and the name or id."""
+        super().__init__(message)
+        self.key = key
+
+
+class RunExistsError(CallError):
+    """Report a run that was not started because one of its name is going on.
+
+    Attributes:
+        key: The name.
+    """
+
+    def __init__(self, message: str, *, key: str = "") -> None:
+        """Store the message and the name."""
+        super().__init__(message)
+        self.key = key
+
+
+class RunLostError(CallError):
+    """Report a recorded run whose worker or server ended before it did; its logs are kept."""
 
 
 class ServerLostError(CallError, ConnectionError):

@@ -9,17 +9,18 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from runhouse.client.client import Client, outcome
-from runhouse.client.exchange import Event, Exchange, Item, Logs, SendAgain, Streaming
+from runhouse.client.exchange import Event, Exchange, Item, Logs, Started, Streaming
 from runhouse.client.logs import show
+from runhouse.client.talk import Talk, outcome
 from runhouse.wire import frames
 from runhouse.wire.frames import Buffer, Frame, FrameError, Prefix
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
 
-    from runhouse.client.endpoint import Connection, Target
+    from runhouse.client.client import Client
+    from runhouse.client.endpoint import Target
     from runhouse.wire.messages import Call
     from runhouse.wire.pickling import Pickled
 
@@ -35,10 +36,9 @@ async def call_async(client: Client, target: Target, call: Call, arguments: Pick
         RunhouseError: The call could not be made, or was lost.
     """
     talk = AsyncTalk(client, target, Exchange(call, arguments))
-    await talk.open()
-    event = await talk.next_event()
+    event = await talk.next_outcome_async()
     if isinstance(event, Streaming):
-        return talk.items()
+        return talk.items_async()
     return outcome(event)
 
 
@@ -80,58 +80,38 @@ async def receive(sock: socket.socket) -> Frame | None:
     return Frame(prefix.kind, meta, memories[0], memories[1:])
 
 
-class AsyncTalk:
-    """Move the bytes of one call; the mirror of `client.Talk`."""
+class AsyncTalk(Talk):
+    """Move the bytes of one call without blocking the event loop.
 
-    def __init__(self, client: Client, target: Target, exchange: Exchange) -> None:
-        """Store the call."""
-        self._client = client
-        self._target = target
-        self._exchange = exchange
-        self._connection: Connection | None = None
+    Connections are opened and mended in a thread, by what `Talk` has for it; only the receiving is
+    written again.
+    """
 
-    async def open(self) -> None:
-        """Open a connection and send the call."""
-        self._connection = await asyncio.to_thread(self._client.take, self._target)
-        self._connection.sock.setblocking(False)
-        await self._send(self._exchange.opening(self._connection.worker_id))
+    async def _in_thread(self, action: Callable[[], None]) -> None:
+        """Let a thread do what blocks; the socket is non-blocking at other times."""
+        await asyncio.to_thread(action)
+        if self._connection is not None:
+            self._connection.sock.setblocking(False)
 
-    async def _send(self, pieces: list[Buffer]) -> None:
-        if self._connection is None:
-            return
-        try:
-            for piece in pieces:
-                await asyncio.get_running_loop().sock_sendall(self._connection.sock, piece)
-        except OSError:
-            self._drop()
-        except BaseException:
-            await self.cancel()
-            raise
-
-    def _drop(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.sock.close()
-
-    async def next_event(self) -> Event:
-        """Wait for what comes next; show output, and mend the connection when it breaks."""
+    async def next_outcome_async(self) -> Event:
+        """Wait for an item or the end, and show output meanwhile."""
         while True:
             try:
-                event = await self._receive()
+                event = await self._receive_async()
             except BaseException:
-                await self.cancel()
+                await self.cancel_async()
                 raise
+            if self._exchange.ended:
+                self._release()
             if isinstance(event, Logs):
                 show(event.entries)
-            elif not isinstance(event, SendAgain):
-                if self._exchange.ended:
-                    self._release()
+            elif not isinstance(event, Started):
                 return event
 
-    async def _receive(self) -> Event:
+    async def _receive_async(self) -> Event:
         while True:
             if self._connection is None:
-                await self._mend()
+                await self._in_thread(self._open)
                 continue
             try:
                 frame = await receive(self._connection.sock)
@@ -140,47 +120,28 @@ class AsyncTalk:
             if frame is None:
                 self._drop()
                 continue
-            event = self._exchange.receive(frame)
-            if isinstance(event, SendAgain):
-                await self._send(self._exchange.call_pieces())
+            event = self._take_in(frame)
+            if event is not None:
                 return event
-            acknowledgement = self._exchange.acknowledging()
-            if acknowledgement is not None:
-                await self._send(acknowledgement)
-            return event
-
-    async def _mend(self) -> None:
-        worker_id = self._exchange.worker_id or ""
-        connection = await asyncio.to_thread(self._client.reopen, self._target, worker_id)
-        connection.sock.setblocking(False)
-        self._connection = connection
-        await self._send(self._exchange.opening(worker_id))
 
     def _release(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.sock.setblocking(True)
-            self._client.give_back(self._target, connection)
+        if self._connection is not None:
+            self._connection.sock.setblocking(True)
+        super()._release()
 
-    async def cancel(self) -> None:
+    async def cancel_async(self) -> None:
         """Stop the call and give up its connection; safe to repeat."""
-        if self._exchange.ended or self._exchange.worker_id is None:
-            return
-        self._exchange.ended = True
-        self._drop()
-        await asyncio.shield(
-            asyncio.to_thread(self._client.send_cancel, self._target, self._exchange)
-        )
+        await asyncio.shield(asyncio.to_thread(self.cancel))
 
-    async def items(self) -> AsyncGenerator[Any, None]:
+    async def items_async(self) -> AsyncGenerator[Any, None]:
         """Yield the items of a generator; closing the iterator stops it there."""
         try:
             while True:
-                event = await self.next_event()
+                event = await self.next_outcome_async()
                 if isinstance(event, Item):
                     yield event.value
                 else:
                     outcome(event)
                     return
         finally:
-            await self.cancel()
+            await self.cancel_async()

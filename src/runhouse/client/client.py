@@ -1,4 +1,4 @@
-"""The blocking client: connections, calls, generators."""
+"""The client of one server: connections to its workers, and requests to the server itself."""
 
 from __future__ import annotations
 
@@ -11,29 +11,23 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from runhouse.client.endpoint import Connection, Endpoint, Target, greet
-from runhouse.client.exchange import (
-    Event,
-    Exchange,
-    Item,
-    Logs,
-    Raised,
-    Result,
-    SendAgain,
-    Streaming,
+from runhouse.client.endpoint import (
+    Connection,
+    Endpoint,
+    Target,
+    greet,
+    refusal_of_request,
 )
-from runhouse.client.logs import show
+from runhouse.client.exchange import Exchange, Started, Streaming
 from runhouse.client.reconnect import Reconnect
+from runhouse.client.talk import Talk, outcome
 from runhouse.errors import CallError, ConnectError, ServerLostError
 from runhouse.server.unix_http import UnixHTTPConnection
 from runhouse.wire import frames
-from runhouse.wire.frames import FrameError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
-
     from runhouse.settings import Settings
-    from runhouse.wire.messages import Call
+    from runhouse.wire.messages import Call, RunInfo
     from runhouse.wire.pickling import Pickled
 
 # How long a new call tries to get through to a server that is said to run.
@@ -49,6 +43,7 @@ class Client:
         self.settings = settings
         self._lock = threading.Lock()
         self._idle: dict[Target, list[Connection]] = {}
+        self._homes: dict[str, str] = {}
         self._owner = os.getpid()
         weakref.finalize(self, _close_all, self._idle)
 
@@ -63,15 +58,50 @@ class Client:
             RunhouseError: The call could not be made, or was lost.
         """
         talk = Talk(self, target, Exchange(call, arguments))
-        event = talk.next_event()
+        event = talk.next_outcome()
         if isinstance(event, Streaming):
             return talk.items()
         return outcome(event)
+
+    def start(self, target: Target, call: Call, arguments: Pickled) -> RunInfo:
+        """Start a recorded run that is not watched, and return as soon as it has arrived.
+
+        Raises:
+            RunhouseError: The call could not be made.
+        """
+        talk = Talk(self, target, Exchange(call, arguments))
+        event = talk.next_event()
+        if isinstance(event, Started):
+            return event.info
+        outcome(event)
+        msg = "The worker did not say that the run has started. Report this as a bug."
+        raise CallError(msg)
+
+    def watch(self, run_id: str) -> Talk:
+        """Return the events of a recorded run from its beginning, wherever they are."""
+        return Talk(self, Target(run=run_id), Exchange(run_id=run_id))
 
     # -- connections --------------------------------------------------------------------------
 
     def take(self, target: Target) -> Connection:
         """Return an open connection to a worker, a new one if none is idle."""
+        if not target.key:
+            return self._take(target)
+        home = self._homes.get(target.key)
+        if home is not None:
+            try:
+                return self._take(Target(worker_id=home))
+            except CallError:  # that worker is gone: somebody may have put the object elsewhere
+                self.forget_home(target.key)
+        connection = self.open(target)
+        self._homes[target.key] = connection.worker_id
+        return connection
+
+    def forget_home(self, key: str) -> bool:
+        """Ask the server for the holder of an object next time; return whether one was known."""
+        return self._homes.pop(key, None) is not None
+
+    def _take(self, target: Target) -> Connection:
         with self._lock:
             if self._owner != os.getpid():  # forked: the connections are the parent's
                 self._idle.clear()
@@ -125,18 +155,23 @@ class Client:
     def _greet(self, target: Target) -> Connection:
         return greet(self.endpoint, target, self.settings.start_timeout_s + 5)
 
-    def reopen(self, target: Target, worker_id: str) -> Connection:
-        """Open another connection to the worker that a running call is in.
+    def reopen(self, target: Target, run_id: str) -> Connection:
+        """Open another connection for a call that was sent before.
+
+        Args:
+            target: The worker that the call is in, or its run when it is recorded.
+            run_id: The call.
 
         Raises:
             WorkerDiedError: That worker has ended.
+            RunNotFoundError: The server does not know the run.
             ServerLostError: The server is gone, or stays out of reach.
         """
         reconnect = Reconnect(self.settings.reconnect_timeout_s)
-        same = Target(target.env, target.scope, worker_id)
+        timeout_s = self.settings.start_timeout_s + 5
         while True:
             try:
-                return self._greet(same)
+                return greet(self.endpoint, target, timeout_s, run_id)
             except CallError:  # the server has answered: that worker is gone
                 raise
             except OSError as error:
@@ -145,7 +180,7 @@ class Client:
                     raise self._lost(error) from error
                 time.sleep(pause)
             with contextlib.suppress(ConnectError):  # the network may come back
-                self.endpoint.revive(start=False)
+                self.endpoint.revive(start=bool(target.run))
 
     def _lost(self, error: Exception) -> ServerLostError:
         return ServerLostError(
@@ -154,13 +189,13 @@ class Client:
             "Check the network and the host; the call may still be running there."
         )
 
-    def send_cancel(self, target: Target, exchange: Exchange) -> None:
+    def send_cancel(self, exchange: Exchange) -> None:
         """Tell the worker to stop a call, over a connection of its own.
 
         The call's connection may be in the middle of a frame. When the worker cannot be told, it
         stops the call itself once its caller has been gone for long enough.
         """
-        same = Target(target.env, target.scope, exchange.worker_id or "")
+        same = Target(worker_id=exchange.worker_id or "")
         with contextlib.suppress(OSError, CallError):
             connection = greet(self.endpoint, same, self.settings.request_timeout_s)
             with contextlib.closing(connection.sock):
@@ -179,37 +214,49 @@ class Client:
     # -- about the server -----------------------------------------------------------------------
 
     def get(self, path: str) -> dict[str, Any]:
-        """Return the JSON object that the server's HTTP API gives for a path.
+        """Return the JSON object that the server's HTTP API gives for a path; see `request`."""
+        answer: dict[str, Any] = self.request("GET", path)
+        return answer
+
+    def request(self, method: str, path: str, body: object = None) -> Any:
+        """Return what the server's HTTP API answers: a JSON value.
+
+        Args:
+            method: The HTTP method; all of them may be repeated.
+            path: The path, quoted.
+            body: A JSON value to send, or None for nothing.
 
         Raises:
-            CallError: The server refused.
+            ObjectNotFoundError: It knows no such object.
+            RunNotFoundError: It knows no such run.
+            CallError: It refused.
             ConnectError: It does not answer in `request_timeout_s`.
         """
         try:
-            return self._get(path)
+            return self._request(method, path, body)
+        except CallError:  # the server has answered
+            raise
         except OSError:
             self.endpoint.revive(start=True)
         try:
-            return self._get(path)
+            return self._request(method, path, body)
+        except CallError:
+            raise
         except OSError as error:
             msg = f"The server on {self.endpoint.host} does not answer. {error}. Look at `rh logs`."
             raise ConnectError(msg, host=self.endpoint.host) from error
 
-    def _get(self, path: str) -> dict[str, Any]:
+    def _request(self, method: str, path: str, body: object) -> Any:
         http = UnixHTTPConnection(self.endpoint.http_path(), self.settings.request_timeout_s)
+        headers = {"Authorization": f"Bearer {self.endpoint.token}"}
         with contextlib.closing(http):
-            http.request("GET", path, headers={"Authorization": f"Bearer {self.endpoint.token}"})
+            data = None if body is None else json.dumps(body)
+            http.request(method, path, body=data, headers=headers)
             response = http.getresponse()
-            body = response.read()
-        if response.status != 200:
-            msg = (
-                f"The server on {self.endpoint.host} refused GET {path}. It said "
-                f"{response.status}: {body.decode('utf-8', 'replace')}. Connect anew with "
-                "cluster.connect_server_client(force_reconnect=True)."
-            )
-            raise CallError(msg)
-        answer: dict[str, Any] = json.loads(body)
-        return answer
+            answer = response.read()
+        if response.status < 300:
+            return json.loads(answer) if answer else None
+        raise refusal_of_request(self.endpoint, f"{method} {path}", response.status, answer)
 
 
 def _close_all(idle: dict[Target, list[Connection]]) -> None:
@@ -224,112 +271,3 @@ def _has_closed(connection: Connection) -> bool:
     poller = select.poll()
     poller.register(connection.sock, select.POLLIN)
     return bool(poller.poll(0))
-
-
-def outcome(event: Event) -> Any:
-    """Return the value that an event holds, or raise its exception."""
-    if isinstance(event, Raised):
-        try:
-            raise event.error
-        finally:
-            del event  # no reference cycle through the traceback
-    if isinstance(event, (Result, Item)):
-        return event.value
-    msg = f"The worker sent {type(event).__name__} where a result was due. Report this as a bug."
-    raise CallError(msg)
-
-
-class Talk:
-    """Move the bytes of one call."""
-
-    def __init__(self, client: Client, target: Target, exchange: Exchange) -> None:
-        """Open a connection and send the call."""
-        self._client = client
-        self._target = target
-        self._exchange = exchange
-        self._connection: Connection | None = client.take(target)
-        self._send(exchange.opening(self._connection.worker_id))
-
-    def _send(self, pieces: list[frames.Buffer]) -> None:
-        """Send, and leave a broken connection for `next_event` to notice and mend."""
-        if self._connection is None:
-            return
-        try:
-            frames.send_pieces(self._connection.sock, pieces)
-        except OSError:
-            self._drop()
-        except BaseException:
-            self.cancel()
-            raise
-
-    def _drop(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.sock.close()
-
-    def next_event(self) -> Event:
-        """Wait for what comes next; show output, and mend the connection when it breaks."""
-        while True:
-            try:
-                event = self._receive()
-            except BaseException:
-                self.cancel()
-                raise
-            if isinstance(event, Logs):
-                show(event.entries)
-            elif not isinstance(event, SendAgain):
-                if self._exchange.ended:
-                    self._release()
-                return event
-
-    def _receive(self) -> Event:
-        while True:
-            if self._connection is None:
-                worker_id = self._exchange.worker_id or ""
-                self._connection = self._client.reopen(self._target, worker_id)
-                self._send(self._exchange.opening(worker_id))
-                continue
-            try:
-                frame = frames.receive(self._connection.sock)
-            except (OSError, FrameError):
-                frame = None
-            if frame is None:
-                self._drop()
-                continue
-            event = self._exchange.receive(frame)
-            if isinstance(event, SendAgain):
-                self._send(self._exchange.call_pieces())
-                return event
-            acknowledgement = self._exchange.acknowledging()
-            if acknowledgement is not None:
-                self._send(acknowledgement)
-            return event
-
-    def _release(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            self._client.give_back(self._target, connection)
-
-    def cancel(self) -> None:
-        """Stop the call and give up its connection; safe to repeat."""
-        if self._exchange.ended or self._exchange.worker_id is None:
-            return
-        self._exchange.ended = True
-        self._drop()
-        self._client.send_cancel(self._target, self._exchange)
-
-    def items(self) -> Iterator[Any]:
-        """Yield the items of a generator; closing the iterator stops it there."""
-        return self._items()
-
-    def _items(self) -> Generator[Any, None, None]:
-        try:
-            while True:
-                event = self.next_event()
-                if isinstance(event, Item):
-                    yield event.value
-                else:
-                    outcome(event)
-                    return
-        finally:
-            self.cancel()

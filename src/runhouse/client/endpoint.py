@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote
 
-from runhouse.errors import CallError, ServerLostError, WorkerDiedError, WorkerStartError
+from runhouse.errors import (
+    CallError,
+    ObjectNotFoundError,
+    RunCancelledError,
+    RunNotFoundError,
+    ServerLostError,
+    WorkerDiedError,
+    WorkerStartError,
+)
 from runhouse.wire.messages import (
     PROTOCOL,
     PYTHON_HEADER,
@@ -62,11 +70,30 @@ class Endpoint(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Say which worker a connection is for: one that exists, or the one for an env and code."""
+    """Say which worker a connection is for.
 
-    env: str
-    scope: Scope
+    Attributes:
+        env: The one for an env,
+        scope: and the code that it runs;
+        worker_id: or the one with this identity;
+        key: or the one that holds an object;
+        run: or the one of a recorded run, which the server stands for when it is gone.
+    """
+
+    env: str = ""
+    scope: Scope = Scope()
     worker_id: str = ""
+    key: str = ""
+    run: str = ""
+
+    @property
+    def path(self) -> str:
+        """Return the path to ask the server for."""
+        if self.run:
+            return f"/runs/{quote(self.run, safe='')}"
+        if self.key:
+            return f"/objects/{quote(self.key, safe='')}"
+        return f"/workers/{quote(self.env, safe='')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +102,8 @@ class Connection:
 
     Attributes:
         sock: The connected socket.
-        worker_id: The worker at its other end.
+        worker_id: The worker at its other end; empty when the server itself sends what a run has
+            left.
         python: That worker's Python version, for example `"3.11.7"`.
     """
 
@@ -84,25 +112,28 @@ class Connection:
     python: str
 
 
-def greet(endpoint: Endpoint, target: Target, timeout_s: float) -> Connection:
+def greet(endpoint: Endpoint, target: Target, timeout_s: float, run_id: str = "") -> Connection:
     """Open a connection to a worker.
 
     Args:
         endpoint: The server.
         target: The worker.
         timeout_s: Longest wait for the server's answer; a worker may have to start.
+        run_id: The call that it is for, when that is running already.
 
     Raises:
         OSError: The server cannot be reached now.
         WorkerDiedError: That worker has ended.
         WorkerStartError: The worker did not start.
+        ObjectNotFoundError: Nothing is held under the key.
+        RunNotFoundError: There is no such run.
         CallError: The server refused for another reason.
     """
     sock = endpoint.connect()
     try:
         sock.settimeout(timeout_s)
         sock.sendall(_request(endpoint, target))
-        headers = _welcome(endpoint, sock)
+        headers = _welcome(endpoint, sock, run_id)
         sock.settimeout(None)
     except BaseException:
         sock.close()
@@ -110,17 +141,17 @@ def greet(endpoint: Endpoint, target: Target, timeout_s: float) -> Connection:
     return Connection(sock, headers[WORKER_HEADER.lower()], headers[PYTHON_HEADER.lower()])
 
 
-def _welcome(endpoint: Endpoint, sock: socket.socket) -> dict[str, str]:
+def _welcome(endpoint: Endpoint, sock: socket.socket, run_id: str) -> dict[str, str]:
     """Read the server's answer; return its headers, or raise what a refusal stands for."""
     status, headers, body = _answer(sock)
     if status != 101:
-        raise _refusal(endpoint, status, body)
+        raise _refusal(endpoint, status, body, run_id)
     return headers
 
 
 def _request(endpoint: Endpoint, target: Target) -> bytes:
     lines = [
-        f"GET /workers/{quote(target.env, safe='')} HTTP/1.1",
+        f"GET {target.path} HTTP/1.1",
         "Host: runhouse",
         "Connection: Upgrade",
         f"Upgrade: {PROTOCOL}",
@@ -157,17 +188,56 @@ def _more(sock: socket.socket) -> bytes:
     return data
 
 
-def _refusal(endpoint: Endpoint, status: int, body: bytes) -> Exception:
+def _refusal(endpoint: Endpoint, status: int, body: bytes, run_id: str) -> Exception:
     """Return the error that a refusal stands for."""
     problem = json.loads(body)
     detail = problem.get("detail", "")
     if status == 410:
-        return died(endpoint.host, problem.get("death"))
+        return died(endpoint.host, problem.get("death"), run_id)
     if status == 503:
         return WorkerStartError(detail, host=endpoint.host)
+    if status == 404 and "key" in problem:
+        return object_not_found(endpoint.host, problem["key"])
+    if status == 404 and "run" in problem:
+        return run_not_found(endpoint.host, problem["run"])
     return CallError(
         f"The server on {endpoint.host} refused a connection. It said {status}: {detail} "
         "Connect anew with cluster.connect_server_client(force_reconnect=True)."
+    )
+
+
+def refusal_of_request(endpoint: Endpoint, request: str, status: int, body: bytes) -> CallError:
+    """Return the error for a request to the HTTP API that was refused."""
+    try:
+        problem = json.loads(body)
+    except ValueError:
+        problem = {}
+    if status == 404 and "key" in problem:
+        return object_not_found(endpoint.host, problem["key"])
+    if status == 404 and "run" in problem:
+        return run_not_found(endpoint.host, problem["run"])
+    said = problem.get("detail") or body.decode("utf-8", "replace")
+    return CallError(
+        f"The server on {endpoint.host} refused {request}. It said {status}: {said} Connect anew "
+        "with cluster.connect_server_client(force_reconnect=True) if it should not have."
+    )
+
+
+def object_not_found(host: str, key: str) -> ObjectNotFoundError:
+    """Return the error for a key under which a cluster holds nothing."""
+    return ObjectNotFoundError(
+        f"key {key!r} not found. {host} holds no object of this key: it was never put, was "
+        "deleted, or was lost with its worker. Look at cluster.keys().",
+        key=key,
+    )
+
+
+def run_not_found(host: str, key: str) -> RunNotFoundError:
+    """Return the error for a run that a cluster does not know."""
+    return RunNotFoundError(
+        f"There is no run {key!r} on {host}. It was never started there, or ended so long ago that "
+        "it was removed. Look at cluster.runs().",
+        key=key,
     )
 
 
@@ -179,14 +249,25 @@ def ended(host: str) -> ServerLostError:
     )
 
 
-def died(host: str, facts: dict[str, object] | None) -> CallError:
-    """Return the error for a worker that has ended."""
+def died(host: str, facts: dict[str, object] | None, run_id: str = "") -> CallError:
+    """Return the error for a worker that has ended.
+
+    Args:
+        host: The host's name.
+        facts: How it ended, or None when that is not known.
+        run_id: The call that was running in it.
+    """
     if facts is None:
         return ServerLostError(
             f"A worker on {host} is gone, and so is what it held. Its server was restarted. "
             "Send the function or object again with .to()."
         )
     death = Death(**facts)  # type: ignore[arg-type]
+    if run_id in death.cancelled:
+        return RunCancelledError(
+            "The call was cancelled by force, and its worker with it. Call again if it is still "
+            "wanted; what the worker held is lost."
+        )
     how = (
         f"was ended by {death.signal_name}"
         if death.signal_name

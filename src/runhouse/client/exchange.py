@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
+from runhouse.errors import RunLostError
 from runhouse.wire.frames import Buffer, Frame, encode
-from runhouse.wire.messages import Call, Kind, LogEntry
+from runhouse.wire.messages import LOST, Call, Kind, LogEntry, RunInfo
 from runhouse.wire.pickling import Pickled, load_error, loads_frame
 
 # A result from this size on is acknowledged at once, so that the worker can let go of it.
@@ -52,49 +53,74 @@ class Logs:
 
 
 @dataclass(frozen=True, slots=True)
-class SendAgain:
-    """Tell that the call has never arrived: send it (again) on this connection."""
+class Kept:
+    """Tell that the call has ended, and that its result stays in the worker.
+
+    Attributes:
+        key: Its key in the object store.
+        type: Its type, as `"module:name"`.
+    """
+
+    key: str
+    type: str
 
 
-Event = Result | Raised | Streaming | Item | Logs | SendAgain
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Tell that a recorded run has arrived."""
+
+    info: RunInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Tell that the worker does not know the run."""
+
+
+Event = Result | Kept | Raised | Streaming | Item | Logs | Started | Unknown
 
 
 class Exchange:
-    """Decide what to send for one call, and read the answers."""
+    """Decide what to send for one call, and read the answers.
 
-    def __init__(self, call: Call, arguments: Pickled) -> None:
-        """Store the call."""
+    Without a call it watches a run that somebody has started.
+    """
+
+    def __init__(
+        self, call: Call | None = None, arguments: Pickled | None = None, *, run_id: str = ""
+    ) -> None:
+        """Store the call, or the run to watch."""
         self.call = call
+        self.run_id = call.run_id if call is not None else run_id
+        self.recorded = call is None or call.record
         self._arguments = arguments
-        self.worker_id: str | None = None
+        self.worker_id: str | None = "" if call is None else None
         self.received = 0
         self._unacknowledged = 0
         self._unacknowledged_bytes = 0
         self.ended = False
 
-    def opening(self, worker_id: str) -> list[Buffer]:
-        """Return what to send first on a connection: the call, or a request to go on with it."""
-        if self.worker_id is None:
-            self.worker_id = worker_id
-            return self.call_pieces()
-        meta: dict[str, object] = {"id": self.call.run_id, "received": self.received}
+    def attaching(self) -> list[Buffer]:
+        """Return what to send first on another connection: a request to go on with the call."""
+        meta: dict[str, object] = {"id": self.run_id, "received": self.received}
         return encode(Frame(Kind.ATTACH, meta))
 
     def call_pieces(self) -> list[Buffer]:
-        """Return the call itself."""
-        return encode(
-            Frame(Kind.CALL, self.call.to_meta(), self._arguments.body, self._arguments.buffers)
-        )
+        """Return the call itself; nothing when a run is only watched."""
+        if self.call is None or self._arguments is None:
+            return []
+        pickled = self._arguments
+        return encode(Frame(Kind.CALL, self.call.to_meta(), pickled.body, pickled.buffers))
 
     def cancelling(self) -> list[Buffer]:
         """Return what to send to cancel the call."""
-        return encode(Frame(Kind.CANCEL, {"id": self.call.run_id}))
+        return encode(Frame(Kind.CANCEL, {"id": self.run_id}))
 
     def receive(self, frame: Frame) -> Event:
         """Say what a frame from the worker means."""
         kind = frame.kind
         if kind == Kind.UNKNOWN:
-            return SendAgain()
+            return Unknown()
         self.received += 1
         self._unacknowledged += 1
         self._unacknowledged_bytes += len(frame.body) + sum(map(len, frame.buffers))
@@ -105,20 +131,29 @@ class Exchange:
             return Item(loads_frame(frame))
         if kind == Kind.STREAM:
             return Streaming()
+        if kind == Kind.STARTED:
+            self.ended = self.call is not None and not self.call.watch
+            return Started(RunInfo(**cast("dict[str, Any]", frame.meta)))
         self.ended = True
+        if kind == Kind.RESULT and "kept" in frame.meta:
+            return Kept(str(frame.meta["kept"]), str(frame.meta["type"]))
         if kind == Kind.RESULT:
             return Result(loads_frame(frame) if len(frame.body) else None)
+        if frame.meta.get("type") == LOST:
+            return Raised(RunLostError(str(frame.meta.get("message"))))
         return Raised(load_error(frame))
 
     def acknowledging(self) -> list[Buffer] | None:
         """Return what to send so that the worker can let go of events, or None for now."""
+        if self.recorded:
+            return None  # the run's file keeps them
         if self.ended:
             if self._unacknowledged_bytes < _LARGE:
                 return None  # the next call on the connection says it
         elif self._unacknowledged < _ACK_EVENTS and self._unacknowledged_bytes < _ACK_BYTES:
             return None
         self._unacknowledged = self._unacknowledged_bytes = 0
-        meta: dict[str, object] = {"id": self.call.run_id, "received": self.received}
+        meta: dict[str, object] = {"id": self.run_id, "received": self.received}
         if self.ended:
             meta["last"] = True
         return encode(Frame(Kind.ACK, meta))

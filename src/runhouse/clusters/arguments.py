@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -57,6 +58,27 @@ def number(what: str, value: object, *, least: int) -> int:
         msg = f"{what} cannot be {value}. The least is {least}. Pass {least} or more."
         raise ValueError(msg)
     return value
+
+
+def seconds(what: str, value: object, *, above: float | None = None) -> float:
+    """Return a number of seconds.
+
+    Args:
+        what: The argument's name.
+        value: What was given.
+        above: The number must be greater than this; None: at least 0.
+
+    Raises:
+        TypeError: It is no number.
+        ValueError: It is out of range.
+    """
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise _type_error(what, value, "a number of seconds")
+    least = "more than 0" if above is not None else "0 or more"
+    if not math.isfinite(value) or value < 0 or value == above:
+        msg = f"{what} cannot be {value}. It is a number of seconds. Pass {least}."
+        raise ValueError(msg)
+    return float(value)
 
 
 def text(what: str, value: object) -> str:

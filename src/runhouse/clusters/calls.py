@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import re
 import secrets
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from runhouse.client.aio import call_async
 from runhouse.client.client import Client
 from runhouse.client.endpoint import Target
-from runhouse.errors import PythonMismatchError
-from runhouse.wire.messages import Call, Code, Operation, Scope
+from runhouse.clusters import arguments
+from runhouse.clusters.projects import project_of_modules
+from runhouse.errors import ObjectNotFoundError, PythonMismatchError
+from runhouse.registry.names import check_name
+from runhouse.wire.messages import Call, Code, Operation, RunInfo, Scope
 from runhouse.wire.pickling import Pickled, dumps
+from runhouse.worker import inside
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from runhouse.bootstrap.host import Host
@@ -30,9 +37,57 @@ class CallOptions:
 
     Attributes:
         logs: Whether the call's output is shown here while it runs.
+        run_name: Record the run under this name; empty for no name.
+        timeout_s: The call is ended after this long; 0: never.
+        retries: How often it is repeated when it raises.
+        retry_on: Qualified names of the exceptions that are worth a repetition; none: all.
+        backoff_s: The pause before the first repetition; each further one is twice as long.
     """
 
     logs: bool = True
+    run_name: str = ""
+    timeout_s: float = 0.0
+    retries: int = 0
+    retry_on: tuple[str, ...] = ()
+    backoff_s: float = 0.0
+
+
+def call_options(
+    *,
+    stream_logs: bool = True,
+    run_name: str | None = None,
+    timeout: float | None = None,
+    retries: int = 0,
+    retry_on: type[Exception] | Sequence[type[Exception]] = (),
+    backoff: float = 0.0,
+) -> CallOptions:
+    """Check what a user says about a call.
+
+    Raises:
+        TypeError: A value is of the wrong type.
+        ValueError: A number is out of range.
+        InvalidNameError: The name of the run cannot be used.
+    """
+    kinds = (retry_on,) if isinstance(retry_on, type) else tuple(retry_on)
+    for kind in kinds:
+        if not (isinstance(kind, type) and issubclass(kind, Exception)):
+            msg = (
+                f"retry_on={kind!r} cannot be used. It must be a class of exceptions, or several. "
+                "Give for example retry_on=ConnectionError."
+            )
+            raise TypeError(msg)
+    return CallOptions(
+        logs=bool(stream_logs),
+        run_name="" if run_name is None else check_name(run_name),
+        timeout_s=0.0 if timeout is None else arguments.seconds("timeout", timeout, above=0.0),
+        retries=arguments.number("retries", retries, least=0),
+        retry_on=tuple(f"{kind.__module__}.{kind.__qualname__}" for kind in kinds),
+        backoff_s=arguments.seconds("backoff", backoff),
+    )
+
+
+Arguments = tuple[tuple[Any, ...], Mapping[str, Any]]
+NO_ARGUMENTS: Arguments = ((), {})
 
 
 class Calls:
@@ -65,7 +120,7 @@ class Calls:
         scope = Scope(project=placed.directory, generation=placed.generation, python=self._python)
         return Target(env, scope), placed.directory
 
-    def define(self, target: Target, key: str, code: Code, pickled: bytes) -> None:
+    def define(self, target: Target, key: str, code: Code, pickled: bytes, name: str) -> None:
         """Tell a worker about a function or class.
 
         Args:
@@ -73,13 +128,15 @@ class Calls:
             key: Where it is kept there.
             code: Where it comes from.
             pickled: The object itself when it goes by value, or nothing.
+            name: Its public name.
 
         Raises:
             PythonMismatchError: It goes by value, and the worker's Python is another one.
         """
         if pickled:
             self._check_python(target, "The code")
-        self.client.call(target, self._call("define", key), dumps((code.to_meta(), pickled)))
+        call = self._call("define", key, CallOptions(), new_key=name)
+        self.client.call(target, call, dumps((code.to_meta(), pickled)))
 
     def _check_python(self, target: Target, what: str) -> None:
         """Refuse to send code by value to another minor version of Python.
@@ -109,18 +166,22 @@ class Calls:
         self.client.give_back(target, connection)
         return connection.worker_id
 
-    def _call(
-        self, op: Operation, key: str, options: CallOptions | None = None, **names: str
-    ) -> Call:
+    def _call(self, op: Operation, key: str, options: CallOptions, **fields: Any) -> Call:
         root = logging.getLogger()
         return Call(
             run_id=secrets.token_hex(8),
             op=op,
             key=key,
-            logs=options.logs if options is not None else True,
+            logs=options.logs,
             log_level=root.level or logging.WARNING,
             grace_s=self._settings.orphan_grace_s,
-            **names,
+            name=options.run_name,
+            timeout_s=options.timeout_s,
+            retries=options.retries,
+            retry_on=options.retry_on,
+            backoff_s=options.backoff_s,
+            parent=inside.current_run_id(),
+            **{"record": bool(options.run_name), **fields},
         )
 
     def call(
@@ -128,31 +189,90 @@ class Calls:
         target: Target,
         op: Operation,
         key: str,
-        arguments: tuple[tuple[Any, ...], Mapping[str, Any]],
+        given: Arguments,
         options: CallOptions,
-        **names: str,
+        **fields: Any,
     ) -> Any:
-        """Make a call and wait for its end; see `Client.call`."""
-        pickled = self._arguments(target, arguments)
-        return self.client.call(target, self._call(op, key, options, **names), pickled)
+        """Make a call and wait for its end; see `Client.call`.
+
+        Args:
+            target: The worker.
+            op: What to do.
+            key: The function, class or object.
+            given: Positional and keyword arguments.
+            options: What the caller says about the call.
+            **fields: Further fields of `wire.messages.Call`.
+        """
+        pickled = self._arguments(target, given)
+        call = self._call(op, key, options, **fields)
+        try:
+            return self.client.call(target, call, pickled)
+        except ObjectNotFoundError as error:
+            if error.key != key or not target.key or not self.client.forget_home(key):
+                raise
+        return self.client.call(target, self._call(op, key, options, **fields), pickled)
 
     async def call_async(
         self,
         target: Target,
         op: Operation,
         key: str,
-        arguments: tuple[tuple[Any, ...], Mapping[str, Any]],
+        given: Arguments,
         options: CallOptions,
-        **names: str,
+        **fields: Any,
     ) -> Any:
-        """Make a call without blocking the event loop; see `aio.call_async`."""
-        pickled = self._arguments(target, arguments)
-        return await call_async(self.client, target, self._call(op, key, options, **names), pickled)
+        """Make a call without blocking the event loop; see `call`."""
+        pickled = await asyncio.to_thread(self._arguments, target, given)
+        call = self._call(op, key, options, **fields)
+        try:
+            return await call_async(self.client, target, call, pickled)
+        except ObjectNotFoundError as error:
+            if error.key != key or not target.key or not self.client.forget_home(key):
+                raise
+        again = self._call(op, key, options, **fields)
+        return await call_async(self.client, target, again, pickled)
 
-    def _arguments(
-        self, target: Target, arguments: tuple[tuple[Any, ...], Mapping[str, Any]]
-    ) -> Pickled:
-        pickled = dumps(arguments, what="the arguments")
+    def start(
+        self,
+        target: Target,
+        op: Operation,
+        key: str,
+        given: Arguments,
+        options: CallOptions,
+        **fields: Any,
+    ) -> RunInfo:
+        """Start a recorded run, and return as soon as the worker has it; see `call`."""
+        pickled = self._arguments(target, given)
+        call = self._call(op, key, options, record=True, watch=False, **fields)
+        return self.client.start(target, call, pickled)
+
+    def _arguments(self, target: Target, given: Arguments) -> Pickled:
+        pickled = dumps(given, what="the arguments")
         if pickled.by_value:
             self._check_python(target, "An argument")
         return pickled
+
+    def put(self, env: str, key: str, value: object, *, persist: bool) -> None:
+        """Put an object into a worker of an env: one that has the code of its class.
+
+        Raises:
+            NotSerializableError: It cannot be pickled.
+            PythonMismatchError: It holds code by value, and the worker's Python is another one.
+        """
+        pickled = dumps(value, what="the object")
+        root, import_roots = project_of_modules(pickled.modules)
+        target, directory = self.target(env, root)
+        if pickled.by_value:
+            self._check_python(target, "The object")
+        if root is not None:
+            base = PurePosixPath(directory)
+            code = Code(import_roots=tuple(str(base / place) for place in import_roots))
+            self.define(target, key, code, b"", "")
+        call = self._call("put", key, CallOptions(), new_key=key, persist=persist)
+        self.client.call(target, call, pickled)
+
+
+def new_key(options: CallOptions, what: str) -> str:
+    """Return the key under which the result of a call is kept."""
+    plain = re.sub(r"[^A-Za-z0-9._-]", "-", what).strip("._-")[:40]
+    return options.run_name or f"{plain or 'result'}-{secrets.token_hex(6)}"

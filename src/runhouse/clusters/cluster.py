@@ -12,14 +12,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from runhouse import settings
 from runhouse.clusters import arguments
-from runhouse.clusters.calls import Calls
-from runhouse.clusters.commands import Commands
+from runhouse.clusters.objects import Objects
 from runhouse.clusters.records import load_cluster
 from runhouse.clusters.status import ClusterStatus, read_status
 from runhouse.errors import BootstrapError, ClusterNotUpError, CommandTimeoutError, ConnectError
@@ -35,7 +32,7 @@ log = logging.getLogger(__name__)
 Self = TypeVar("Self", bound="Cluster")
 
 
-class Cluster(Commands):
+class Cluster(Objects):
     r"""Be a named handle on hardware: a host of your own, a cloud VM, or this machine.
 
     Made by `runhouse.cluster` and the other factories. Nothing is connected or started before it
@@ -46,13 +43,6 @@ class Cluster(Commands):
         >>> rh.here.run(["echo hello"], stream_logs=False)
         [(0, 'hello\n', '')]
     """
-
-    _met: str | None = None  # the server to which whoever pickled this was connected
-
-    @cached_property
-    def calls(self) -> Calls:
-        """Return the way to the cluster's workers, for proxies of functions and modules."""
-        return Calls(self.host_of(), settings.load(), self._python or "")
 
     def _close_calls(self) -> None:
         if "calls" in vars(self):

@@ -6,8 +6,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
+from runhouse import settings
+from runhouse.bootstrap.local_host import LocalHost
 from runhouse.clusters import arguments, shell
 from runhouse.clusters.definition import Definition
+from runhouse.worker import inside
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
 
 class Commands(Definition):
     """Work on a cluster's hosts by shell commands, without its server."""
+
+    _met: str | None = None  # the server to which whoever pickled this was connected
 
     def _make_host(self, node: int) -> Host:
         """Return a new handle on one of the hosts."""
@@ -35,8 +40,14 @@ class Commands(Definition):
             node: Index of the node; 0 is the head.
         """
         if node not in self._hosts:
-            self._hosts[node] = self._make_host(node)
+            own = inside.own()
+            inward = node == 0 and own is not None and self._is_own_server(own.server_id)
+            self._hosts[node] = LocalHost(settings.load()) if inward else self._make_host(node)
         return self._hosts[node]
+
+    def _is_own_server(self, server_id: str) -> bool:
+        """Tell whether the server that this code runs under is this cluster's."""
+        return self._met == server_id
 
     @overload
     def run(

@@ -33,6 +33,11 @@ class LocalCluster(Cluster):
         del node
         return LocalHost(settings.load(), self._python or "")
 
+    def _is_own_server(self, server_id: str) -> bool:
+        """Tell that it is: in a worker, this cluster is the one that the worker belongs to."""
+        del server_id
+        return True
+
     @classmethod
     def from_record(cls, record: Record) -> LocalCluster:
         """Make the cluster from its record."""

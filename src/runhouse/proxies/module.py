@@ -49,7 +49,7 @@ class Module(Generic[P, T]):
         self._placement = placement
         self._signature = signature_of(cls)
         functools.update_wrapper(self, cls, updated=())
-        self.name = name or getattr(cls, "__name__", "module")
+        self.name: str = name or str(getattr(cls, "__name__", "module"))
 
     def __repr__(self) -> str:
         """Return the class's name and where its instances live."""
@@ -62,7 +62,7 @@ class Module(Generic[P, T]):
         Returns:
             The class on the cluster; this one is unchanged. Instances made before keep their code.
         """
-        return Module(self._cls, self.name, place(self._cls, cluster, env))
+        return Module(self._cls, self.name, place(self._cls, cluster, env, self.name))
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         """Construct an instance where the class is.

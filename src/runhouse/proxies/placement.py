@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from runhouse.clusters.calls import CallOptions, Calls
+from runhouse.clusters.calls import CallOptions, Calls, call_options
 from runhouse.clusters.factory import find_cluster
 from runhouse.errors import ObjectNotFoundError
 from runhouse.proxies.source import Source, find_source, source_of_name
@@ -16,9 +17,11 @@ if TYPE_CHECKING:
 
     from runhouse.client.endpoint import Target
     from runhouse.clusters.cluster import Cluster
-    from runhouse.wire.messages import Operation
+    from runhouse.wire.messages import Operation, RunInfo
 
+T = TypeVar("T")
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+_NO_OPTIONS = CallOptions()
 _OLDER_OPTIONS = ("stream_logs", "run_name")
 
 
@@ -32,6 +35,7 @@ class Placement:
         target: The worker.
         source: Where the code comes from.
         directory: The project's directory on the host.
+        name: Its public name.
     """
 
     cluster: Cluster
@@ -39,62 +43,85 @@ class Placement:
     target: Target
     source: Source
     directory: str
+    name: str
 
     def define(self) -> None:
         """Tell the worker about the code."""
         code = self.source.on_host(self.directory)
-        self.calls.define(self.target, self.source.key, code, self.source.pickled)
+        source = self.source
+        self.calls.define(self.target, source.key, code, source.pickled, self.name)
 
-    def call(self, op: Operation, arguments: Arguments, options: CallOptions, **names: str) -> Any:
-        """Call the code; a worker that was started since is told about it first."""
+    def call(self, op: Operation, arguments: Arguments, options: CallOptions, **fields: Any) -> Any:
+        """Call the code and wait for the end; see `Calls.call`."""
+        return self._told(
+            lambda: self.calls.call(self.target, op, self.source.key, arguments, options, **fields)
+        )
+
+    def start(
+        self, op: Operation, arguments: Arguments, options: CallOptions, **fields: Any
+    ) -> RunInfo:
+        """Start a recorded run of the code; see `Calls.start`."""
+        return self._told(
+            lambda: self.calls.start(self.target, op, self.source.key, arguments, options, **fields)
+        )
+
+    def _told(self, act: Callable[[], T]) -> T:
+        """Act; a worker that was started since is told about the code first."""
         try:
-            return self.calls.call(self.target, op, self.source.key, arguments, options, **names)
+            return act()
         except ObjectNotFoundError as error:
             if error.key != self.source.key:
                 raise
         self.define()
-        return self.calls.call(self.target, op, self.source.key, arguments, options, **names)
+        return act()
 
-    async def call_async(self, op: Operation, arguments: Arguments, options: CallOptions) -> Any:
+    async def call_async(
+        self, op: Operation, arguments: Arguments, options: CallOptions, **fields: Any
+    ) -> Any:
         """Call the code without blocking the event loop."""
         key = self.source.key
         try:
-            return await self.calls.call_async(self.target, op, key, arguments, options)
+            return await self.calls.call_async(self.target, op, key, arguments, options, **fields)
         except ObjectNotFoundError as error:
             if error.key != key:
                 raise
-        self.define()
-        return await self.calls.call_async(self.target, op, key, arguments, options)
+        await asyncio.to_thread(self.define)
+        return await self.calls.call_async(self.target, op, key, arguments, options, **fields)
 
 
-def place(code: Callable[..., Any] | str, to: Cluster | str, env: str | None) -> Placement:
+def place(
+    code: Callable[..., Any] | str, to: Cluster | str, env: str | None, name: str
+) -> Placement:
     """Bring a function or class, with its project, to a cluster.
 
     Args:
         code: The function or class, or `"module:name"`.
         to: The cluster, or the name of a saved one.
         env: Name of the env; None for the cluster's own.
+        name: Its public name there, for those who know it by name only.
     """
     cluster = find_cluster(to)
     source = source_of_name(code) if isinstance(code, str) else find_source(code)
     target, directory = cluster.calls.target(cluster.env_name(env), source.root)
-    placement = Placement(cluster, cluster.calls, target, source, directory)
+    placement = Placement(cluster, cluster.calls, target, source, directory, name)
     placement.define()
     return placement
 
 
 def take_options(
-    signature: inspect.Signature | None, kwargs: dict[str, Any]
+    signature: inspect.Signature | None,
+    kwargs: dict[str, Any],
+    options: CallOptions = _NO_OPTIONS,
 ) -> tuple[dict[str, Any], CallOptions]:
     """Separate the older spelling of options (`stream_logs=`) from a function's own arguments."""
     own: Mapping[str, Any] = signature.parameters if signature is not None else {}
     if not any(name in kwargs and name not in own for name in _OLDER_OPTIONS):
-        return kwargs, CallOptions()
-    rest = {
-        name: value for name, value in kwargs.items() if name in own or name not in _OLDER_OPTIONS
-    }
-    logs = kwargs.get("stream_logs", True) if "stream_logs" not in own else True
-    return rest, CallOptions(logs=bool(logs))
+        return kwargs, options
+    rest = dict(kwargs)
+    given = {name: rest.pop(name) for name in _OLDER_OPTIONS if name in kwargs and name not in own}
+    checked = call_options(**given)
+    named = {"stream_logs": "logs", "run_name": "run_name"}
+    return rest, replace(options, **{named[n]: getattr(checked, named[n]) for n in given})
 
 
 def signature_of(code: object) -> inspect.Signature | None:

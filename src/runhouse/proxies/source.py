@@ -5,17 +5,20 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib
-import os
 import re
-import site
 import sys
-import sysconfig
-import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from runhouse.clusters.projects import (
+    import_root,
+    import_roots,
+    is_installed,
+    loose_root,
+    project_root,
+)
 from runhouse.wire.messages import Code
 from runhouse.wire.pickling import dumps_whole, set_main_alias
 
@@ -23,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-_MARKERS = (".git", "pyproject.toml")
 _HARMLESS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
@@ -85,11 +87,11 @@ def find_source(code: Callable[..., Any]) -> Source:
         return _main_source(code, path)
     if is_installed(path):
         return Source(f"{code.__module__}:{name}", None, code.__module__, name)
-    top = _import_root(code.__module__, path)
-    root = project_root(path) or _loose_root(top)
+    top = import_root(code.__module__, path)
+    root = project_root(path) or loose_root(top)
     if root is None:
         return _by_value(code, path)
-    roots = _import_roots(root, top)
+    roots = import_roots(root, top)
     return Source(f"{code.__module__}:{name}", root, code.__module__, name, import_roots=roots)
 
 
@@ -119,7 +121,7 @@ def source_of_name(reference: str) -> Source:
             root,
             module,
             name,
-            import_roots=_import_roots(root, Path.cwd()) if root else (),
+            import_roots=import_roots(root, Path.cwd()) if root else (),
         )
     if not callable(found) or not hasattr(found, "__qualname__"):
         return Source(reference, None, module, name)
@@ -143,7 +145,7 @@ def _code_file(code: Any) -> Path | None:
 
 def _main_source(code: Callable[..., Any], path: Path) -> Source:
     """Decide for code of the running script."""
-    root = project_root(path) or _loose_root(path.parent)
+    root = project_root(path) or loose_root(path.parent)
     if root is None or not _safe_to_import(path):
         return _by_value(code, path)
     alias = _main_alias(path)
@@ -155,7 +157,7 @@ def _main_source(code: Callable[..., Any], path: Path) -> Source:
         alias,
         name,
         file=path.relative_to(root).as_posix(),
-        import_roots=_import_roots(root, path.parent),
+        import_roots=import_roots(root, path.parent),
     )
 
 
@@ -174,7 +176,7 @@ def _by_value(code: Callable[..., Any], file: Path | None) -> Source:
     root = project_root(here)
     stream = dumps_whole(code, what="the function")
     digest = hashlib.sha256(stream).hexdigest()[:16]
-    roots = _import_roots(root, here) if root is not None else ()
+    roots = import_roots(root, here) if root is not None else ()
     name = code.__qualname__.rpartition(".")[2]
     return Source(f"{name}-{digest}", root, import_roots=roots, pickled=stream)
 
@@ -206,56 +208,3 @@ def _is_harmless(statement: ast.stmt) -> bool:
     return not any(isinstance(node, ast.Call) for node in ast.walk(statement)) and isinstance(
         statement, (ast.Assign, ast.AnnAssign, ast.Expr, ast.Pass)
     )
-
-
-@lru_cache(maxsize=1)
-def _installed_places() -> tuple[Path, ...]:
-    """Return where the interpreter keeps its own and installed modules."""
-    paths = sysconfig.get_paths()
-    named = {paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")}
-    return tuple(
-        Path(place).resolve()
-        for place in {*named, *site.getsitepackages(), site.getusersitepackages()}
-    )
-
-
-def is_installed(path: Path) -> bool:
-    """Tell whether a file belongs to the interpreter or to an installed package."""
-    return any(path.is_relative_to(place) for place in _installed_places())
-
-
-def project_root(path: Path) -> Path | None:
-    """Return the project of a file or directory: the nearest one with `.git` or `pyproject.toml`.
-
-    The home directory and what is above it are never a project.
-    """
-    for directory in (path, *path.parents):
-        if _too_wide(directory):
-            return None
-        if any((directory / marker).exists() for marker in _MARKERS):
-            return directory
-    return None
-
-
-def _too_wide(directory: Path) -> bool:
-    """Tell whether a directory surely holds more than one project."""
-    home, temporary = Path.home().resolve(), Path(tempfile.gettempdir()).resolve()
-    return home.is_relative_to(directory) or temporary.is_relative_to(directory)
-
-
-def _loose_root(directory: Path) -> Path | None:
-    """Return the directory of code that is in no project, unless that is too wide to send."""
-    return None if _too_wide(directory) else directory
-
-
-def _import_root(module: str, path: Path) -> Path:
-    """Return the directory from which a module was imported."""
-    depth = module.count(".") + (1 if path.stem == "__init__" else 0)
-    return path.parents[depth]
-
-
-def _import_roots(root: Path, first: Path) -> tuple[str, ...]:
-    """Return, relative to a project, where its imports are looked for."""
-    places = [first, *(Path(entry or os.getcwd()).resolve() for entry in sys.path)]
-    inside = [place for place in places if place.is_relative_to(root) and not is_installed(place)]
-    return tuple(dict.fromkeys(place.relative_to(root).as_posix() for place in inside))

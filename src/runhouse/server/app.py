@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING
 import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.responses import JSONResponse
-from starlette.routing import Route
 
 from runhouse.server.auth import is_authorized
+from runhouse.server.problem import problem
+from runhouse.server.routes import Routes
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Generator
 
-    from starlette.requests import Request
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from runhouse.server.daemon import Daemon
@@ -45,26 +44,10 @@ class BearerMiddleware:
         await self._app(scope, receive, send)
 
 
-def problem(status: int, detail: str) -> JSONResponse:
-    """Return an error as RFC 9457 problem details."""
-    return JSONResponse(
-        {"status": status, "detail": detail},
-        status_code=status,
-        media_type="application/problem+json",
-    )
-
-
 def create_app(daemon: Daemon) -> Starlette:
     """Return the application of one server."""
-
-    async def check(_: Request) -> JSONResponse:
-        return JSONResponse({"ok": True})
-
-    async def status(_: Request) -> JSONResponse:
-        return JSONResponse(await daemon.status())
-
     return Starlette(
-        routes=[Route("/check", check), Route("/status", status)],
+        routes=Routes(daemon).table(),
         middleware=[Middleware(BearerMiddleware, token=daemon.token)],
     )
 

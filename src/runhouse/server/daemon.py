@@ -22,8 +22,13 @@ from runhouse import extras
 from runhouse.files import write_private
 from runhouse.server.auth import read_or_make_token
 from runhouse.server.data import DataSocket
+from runhouse.server.index import Index
+from runhouse.server.journals import Journals
+from runhouse.server.keys import Keys
+from runhouse.server.launch import Launcher
 from runhouse.server.nodes import resident_bytes, this_node
 from runhouse.server.paths import ServerPaths
+from runhouse.server.runs import Runs
 from runhouse.server.workers import Workers
 
 if TYPE_CHECKING:
@@ -33,6 +38,7 @@ log = logging.getLogger(__name__)
 
 _BACKLOG = 1024
 _IDLE_CHECK_S = 1.0
+_DAY_S = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,7 @@ class ServerConfig:
         start_timeout_s: Longest wait for a worker to start.
         idle_s: Ends itself after this long with nobody connected and nothing running; 0: never.
         port: TCP port on 127.0.0.1 on which HTTP is served as well; 0: none.
+        keep_runs_days: How long recorded runs are kept after their end.
     """
 
     root: str
@@ -56,6 +63,7 @@ class ServerConfig:
     start_timeout_s: float = 30.0
     idle_s: float = 0.0
     port: int = 0
+    keep_runs_days: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +137,12 @@ class Daemon:
             started_at=time.time(),
         )
         self.workers = Workers(
-            self.paths, config.python or sys.executable, self._worker_environment()
+            Launcher(self.paths, config.python or sys.executable, self._worker_environment())
         )
         self.workers.on_activity = self._note_activity
+        self.index = Index(self.paths.objects)
+        self.keys = Keys(self.index, self.workers, config.start_timeout_s)
+        self.runs = Runs(Journals(self.paths.runs, config.keep_runs_days * _DAY_S), self.workers)
         self._active_at = time.monotonic()
         self._stopping = asyncio.Event()
         self._http: asyncio.Task[None] | None = None
@@ -140,6 +151,7 @@ class Daemon:
         """Return the variables of worker processes: ours, and which server they belong to."""
         return dict(os.environ) | {
             "RH_SERVER_ROOT": self.config.root,
+            "RH_SERVER_ID": self.info.server_id,
             "RH_HOST_ID": self.info.host_id,
         }
 
@@ -161,7 +173,7 @@ class Daemon:
             loop.add_signal_handler(number, self.stop)
         data_listener = listen(Path(self.info.data))
         http_listeners = [listen(Path(self.info.http)), *self._tcp_listeners()]
-        data = DataSocket(self.workers, self.token, self.config.start_timeout_s)
+        data = DataSocket(self, self.config.start_timeout_s)
         tasks = [
             asyncio.create_task(data.serve(data_listener)),
             asyncio.create_task(self._watch_idle()),

@@ -1,7 +1,8 @@
 """The data socket: check a connection's request, then hand it to its worker.
 
 The request is the head of an HTTP/1.1 upgrade (see `wire.messages`). The server reads it, answers,
-and passes the accepted socket on (SCM_RIGHTS); it never sees a byte of the calls.
+and passes the accepted socket on (SCM_RIGHTS); it never sees a byte of the calls. Only what a run
+has left whose worker is gone is sent by the server itself, from the run's file.
 """
 
 from __future__ import annotations
@@ -11,23 +12,31 @@ import contextlib
 import http
 import json
 import logging
+import platform
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote
 
 from runhouse.errors import WorkerStartError
 from runhouse.server.auth import is_authorized
+from runhouse.server.journals import ENDED
+from runhouse.server.keys import Keys, WakeError
+from runhouse.server.worker import Worker
+from runhouse.wire import frames, stored
 from runhouse.wire.messages import PROTOCOL, PYTHON_HEADER, SCOPE_HEADER, WORKER_HEADER, Scope
 
 if TYPE_CHECKING:
     import socket
+    from pathlib import Path
 
-    from runhouse.server.workers import Worker, Workers
+    from runhouse.server.runs import Runs
+    from runhouse.server.workers import Workers
 
 log = logging.getLogger(__name__)
 
 _HEAD_LIMIT = 16 * 1024
 _HEAD_TIMEOUT_S = 10.0
+_SHOW_TIMEOUT_S = 300.0
 
 
 class RefusedError(Exception):
@@ -69,13 +78,22 @@ class Head:
         return cls(method, path, headers)
 
 
+class Parts(Protocol):
+    """Be the server, as far as connections need it."""
+
+    token: str
+    workers: Workers
+    keys: Keys
+    runs: Runs
+
+
 class DataSocket:
     """Accept connections for workers."""
 
-    def __init__(self, workers: Workers, token: str, start_timeout_s: float) -> None:
-        """Store the workers and the token that every request must carry."""
-        self._workers = workers
-        self._token = token
+    def __init__(self, parts: Parts, start_timeout_s: float) -> None:
+        """Store what knows the workers, and the longest wait for one to start."""
+        self._parts = parts
+        self._workers = parts.workers
         self._start_timeout_s = start_timeout_s
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -108,8 +126,13 @@ class DataSocket:
                 except RefusedError as refused:
                     await self._refuse(sock, refused)
                     return
-                await asyncio.get_running_loop().sock_sendall(sock, _welcome(worker))
-                self._workers.hand_over(worker, sock)
+                loop = asyncio.get_running_loop()
+                if isinstance(worker, Worker):
+                    await loop.sock_sendall(sock, _welcome(worker.id, worker.python))
+                    self._workers.hand_over(worker, sock)
+                else:
+                    await loop.sock_sendall(sock, _welcome("", platform.python_version()))
+                    await asyncio.to_thread(_show, sock, worker)
 
     async def _read_head(self, sock: socket.socket) -> bytes:
         """Read up to the empty line; the client sends nothing more before it has an answer."""
@@ -122,19 +145,29 @@ class DataSocket:
                 raise ConnectionError(msg)
         return raw[:-4]
 
-    async def _route(self, head: Head) -> Worker:
-        """Find the worker that a request asks for.
+    async def _route(self, head: Head) -> Worker | Path:
+        """Find the worker that a request asks for, or the file of a run that has ended.
 
         Raises:
-            RefusedError: Not authorized, malformed, or there is no such worker any more.
+            RefusedError: Not authorized, malformed, or there is no such thing any more.
         """
-        if not is_authorized(head.headers.get("authorization", ""), self._token):
+        if not is_authorized(head.headers.get("authorization", ""), self._parts.token):
             raise RefusedError(401, "The bearer token is missing or wrong.")
-        prefix, _, env = head.path.rpartition("/")
-        if head.method != "GET" or prefix != "/workers" or head.headers.get("upgrade") != PROTOCOL:
+        _, _, path = head.path.partition("/")
+        place, _, name = path.partition("/")
+        find = {"workers": self._worker, "objects": self._holder, "runs": self._run}.get(place)
+        if head.method != "GET" or find is None or head.headers.get("upgrade") != PROTOCOL:
             raise RefusedError(
-                404, f"This socket serves GET /workers/ENV with Upgrade: {PROTOCOL}."
+                404,
+                "This socket serves GET /workers/ENV, /objects/KEY and /runs/ID with Upgrade: "
+                f"{PROTOCOL}.",
             )
+        try:
+            return await find(unquote(name), head)
+        except WorkerStartError as error:
+            raise RefusedError(503, str(error)) from error
+
+    async def _worker(self, env: str, head: Head) -> Worker:
         wanted = head.headers.get(WORKER_HEADER.lower())
         if wanted:
             return await self._same_worker(wanted)
@@ -142,10 +175,27 @@ class DataSocket:
             scope = Scope(**json.loads(unquote(head.headers.get(SCOPE_HEADER.lower(), "{}"))))
         except (ValueError, TypeError) as error:
             raise RefusedError(400, f"The header {SCOPE_HEADER} is not a scope.") from error
+        return await self._workers.obtain(env, scope, self._start_timeout_s)
+
+    async def _holder(self, key: str, _: Head) -> Worker:
+        """Return the worker that holds an object."""
         try:
-            return await self._workers.obtain(unquote(env), scope, self._start_timeout_s)
-        except WorkerStartError as error:
+            worker = await self._parts.keys.locate(key)
+        except WakeError as error:
             raise RefusedError(503, str(error)) from error
+        if worker is None:
+            raise RefusedError(404, f"There is nothing under the key {key!r}.", key=key)
+        return worker
+
+    async def _run(self, key: str, _: Head) -> Worker | Path:
+        """Return the worker of a recorded run that goes on, or the file of one that has ended."""
+        self._workers.read_all()
+        info = self._parts.runs.journals.find(key)
+        path = self._parts.runs.journals.path(info) if info is not None else None
+        if info is None or path is None:
+            raise RefusedError(404, f"There is no recorded run {key!r}.", run=key)
+        worker = self._workers.find(info.worker_id)
+        return worker if worker is not None and info.status not in ENDED else path
 
     async def _same_worker(self, worker_id: str) -> Worker:
         """Return the worker with an id, or tell how it ended."""
@@ -178,8 +228,21 @@ def _answers(worker: Worker) -> bool:
     return True
 
 
-def _welcome(worker: Worker) -> bytes:
+def _welcome(worker_id: str, python: str) -> bytes:
     return (
         f"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: {PROTOCOL}\r\n"
-        f"{WORKER_HEADER}: {worker.id}\r\n{PYTHON_HEADER}: {worker.python}\r\n\r\n"
+        f"{WORKER_HEADER}: {worker_id}\r\n{PYTHON_HEADER}: {python}\r\n\r\n"
     ).encode()
+
+
+def _show(sock: socket.socket, path: Path) -> None:
+    """Send the events of a run that has ended, from the one that the client asks for on."""
+    sock.settimeout(_HEAD_TIMEOUT_S)
+    with contextlib.suppress(OSError, frames.FrameError):  # the client is gone, or talks nonsense
+        asked = frames.receive(sock)
+        received = asked.meta.get("received") if asked is not None else None
+        if isinstance(received, int):
+            sock.settimeout(_SHOW_TIMEOUT_S)
+            with path.open("rb") as file:
+                start = stored.skip(file.fileno(), received)
+                stored.send_range(sock, file.fileno(), start, path.stat().st_size)

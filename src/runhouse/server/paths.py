@@ -44,6 +44,16 @@ class ServerPaths:
         """Return the directory of the workers' logs."""
         return self.root / "workers"
 
+    @property
+    def objects(self) -> Path:
+        """Return the directory of objects on disk."""
+        return self.root / "objects"
+
+    @property
+    def runs(self) -> Path:
+        """Return the directory of recorded runs."""
+        return self.root / "runs"
+
     def sockets(self) -> Path:
         """Return the private directory of the sockets: `root`, or a shorter path below /tmp."""
         if len(os.fsencode(self.root / "data.sock")) <= _LONGEST_SOCKET_PATH:

@@ -24,7 +24,7 @@ from runhouse.errors import NotSerializableError, RemoteError
 from runhouse.extras import find_cloudpickle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Sequence, Set
 
     from runhouse.wire.frames import Buffer, Frame
 
@@ -83,17 +83,27 @@ class _Pickler(_PicklerBase):  # type: ignore[misc]  # loaded by path: its type 
 
     Attributes:
         by_value: Whether a function or class has gone into the stream by value.
+        modules: The modules of the functions and classes that have gone by reference.
     """
 
     by_value = False
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.modules: set[str] = set()
+
     def reducer_override(self, obj: Any) -> Any:
-        if _main.alias is not None and isinstance(obj, (type, FunctionType)):
-            name = obj.__qualname__
-            if obj.__module__ == "__main__" and "<" not in name and _is_main(obj, name):
-                return resolve, (_main.alias, name)
+        if not isinstance(obj, (type, FunctionType)):
+            return super().reducer_override(obj)
+        name = obj.__qualname__
+        is_aliased = _main.alias is not None and obj.__module__ == "__main__" and "<" not in name
+        if is_aliased and _is_main(obj, name):
+            self.modules.add("__main__")
+            return resolve, (_main.alias, name)
         reduced = super().reducer_override(obj)
-        if reduced is not NotImplemented and isinstance(obj, (type, FunctionType)):
+        if reduced is NotImplemented:
+            self.modules.add(obj.__module__)
+        else:
             self.by_value = True
         return reduced
 
@@ -123,11 +133,13 @@ class Pickled:
         body: The pickle stream.
         buffers: Large buffers, outside of the stream.
         by_value: Whether code travels inside, which only the same minor Python version reads.
+        modules: The modules whose functions and classes it refers to.
     """
 
     body: Buffer
     buffers: Sequence[Buffer] = ()
     by_value: bool = False
+    modules: Set[str] = frozenset()
 
 
 def _is_plain(value: object) -> bool:
@@ -186,7 +198,7 @@ def _dump(
             f"pickled. {type(error).__name__}: {error}. Send plain data, or make the object there."
         )
         raise NotSerializableError(msg) from error
-    return Pickled(stream.getbuffer(), buffers, pickler.by_value)
+    return Pickled(stream.getbuffer(), buffers, pickler.by_value, pickler.modules)
 
 
 def loads(body: Buffer, buffers: Sequence[Buffer] = ()) -> Any:

@@ -14,7 +14,7 @@ import socket
 import threading
 from typing import TYPE_CHECKING
 
-from runhouse.wire import frames
+from runhouse.wire import frames, stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,12 +49,29 @@ class Connection:
             return False
         return True
 
+    def send_file(self, file: int, start: int, end: int) -> bool:
+        """Write a range of a file that holds frames; return False when the client is gone."""
+        try:
+            with self._lock:
+                stored.send_range(self.sock, file, start, end)
+        except OSError:
+            self.hang_up()
+            return False
+        return True
+
     def hang_up(self) -> None:
         """End the connection in both directions; the file descriptor is closed by its reader."""
         try:
             self.sock.shutdown(socket.SHUT_RDWR)
         except OSError:
             return  # the peer was quicker
+
+    def close(self) -> None:
+        """Close the socket when nobody is writing to it any more."""
+        self.closed = True
+        self.hang_up()
+        with self._lock:
+            self.sock.close()
 
 
 class Connections:
@@ -123,13 +140,16 @@ class Connections:
             self._close(connection)
             return
         self._epoll.modify(connection.sock.fileno(), _EVENTS)
-        self._on_frame(connection, frame)
+        try:
+            self._on_frame(connection, frame)
+        except frames.FrameError as error:
+            log.warning("a connection is closed: %s", error)
+            connection.hang_up()
 
     def _close(self, connection: Connection) -> None:
         # The server may hold the same socket for a moment longer, which would keep it in the set.
         self._epoll.unregister(connection.sock.fileno())
         with self._lock:
             del self._open[connection.sock.fileno()]
-        connection.closed = True
-        connection.sock.close()
+        connection.close()
         self._on_closed(connection)

@@ -4,184 +4,129 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import threading
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
-from runhouse.wire.frames import Frame, encode
-from runhouse.wire.messages import Call, Code, Kind
-from runhouse.wire.pickling import dump_error, dumps, loads, loads_frame
+from runhouse.wire.frames import Frame
+from runhouse.wire.messages import Call, Kind
+from runhouse.wire.pickling import Pickled, dump_error
 from runhouse.worker.capture import Capture, current, want_level
-from runhouse.worker.grace import Grace
-from runhouse.worker.outbox import OutboxClosedError
+from runhouse.worker.outbox import Mailbox, OutboxClosedError
+from runhouse.worker.retry import Retry
 from runhouse.worker.run import Run, RunInterrupt
-from runhouse.worker.store import Objects, add_import_roots, load_code
+from runhouse.worker.store import Objects, type_name
+from runhouse.worker.values import dump_value
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    from runhouse.worker.connections import Connection
+    from runhouse.worker.admission import Admission
+    from runhouse.worker.operations import Operations
+
+log = logging.getLogger("runhouse")
+
+_WAITING_OPERATIONS = frozenset(("call", "new", "method"))
 
 
 class Executor:
-    """Act on what clients say."""
+    """Run calls to their end."""
 
-    def __init__(self, objects: Objects, on_change: Callable[[], None]) -> None:
-        """Store the objects to work on.
+    def __init__(
+        self,
+        objects: Objects,
+        operations: Operations,
+        admission: Admission,
+        on_left: Callable[[Run], None],
+    ) -> None:
+        """Store what calls work on, and how many may run at once.
 
         Args:
             objects: What this worker holds.
-            on_change: Called when a run begins or ends, or objects have changed.
+            operations: What calls can do.
+            admission: Lets calls in.
+            on_left: Called when a run's code has ended, which may be after its last event.
         """
-        self.objects = objects
+        self._objects = objects
+        self._operations = operations
+        self._admission = admission
+        self._on_left = on_left
         self.capture: Capture | None = None
-        self._on_change = on_change
-        self._lock = threading.Lock()
-        self._runs: dict[str, Run] = {}
-        self.running: dict[str, Run] = {}
-        self.calls = 0
-        self.grace = Grace(self._caller_is_gone)
 
-    # -- what the connections tell ------------------------------------------------------------
-
-    def on_frame(self, connection: Connection, frame: Frame) -> None:
-        """Do what a frame says."""
-        if frame.kind == Kind.CALL:
-            self._on_call(connection, frame)
-            return
-        run_id = str(frame.meta.get("id"))
-        run = self._runs.get(run_id)
-        if frame.kind == Kind.ATTACH:
-            self._on_attach(connection, run, run_id, _count(frame))
-        elif run is None:
-            return
-        elif frame.kind == Kind.CANCEL:
-            run.cancel("Its caller asked for it.")
-        elif frame.kind == Kind.ACK:
-            run.outbox.acknowledge(_count(frame))
-            if frame.meta.get("last"):
-                self._forget(run_id)
-
-    def on_closed(self, connection: Connection) -> None:
-        """Give the calls of a connection that has closed some time to be taken up again."""
-        for run in list(self._runs.values()):
-            if run.outbox.detach(connection):
-                self.grace.begin(run)
-        self._on_change()
-
-    def _caller_is_gone(self, run: Run) -> None:
-        """Cancel a run whose caller has not come back in time; forget one that has ended."""
-        if run.outbox.connection is not None:
-            return
-        if run.done:
-            self._forget(run.id)
-            return
-        run.cancel(f"Its caller was gone for {run.call.grace_s:g} s.")
-        self.grace.begin(run)
-
-    def _on_attach(
-        self, connection: Connection, run: Run | None, run_id: str, received: int
-    ) -> None:
-        if run is None:
-            connection.send(encode(Frame(Kind.UNKNOWN, {"id": run_id})))
-            return
-        self.grace.end(run)
-        run.outbox.attach(connection, received)
-        self._watch_over(run, connection)
-
-    def _watch_over(self, run: Run, connection: Connection) -> None:
-        """Begin a run's grace when the connection has closed before the run was tied to it."""
-        if connection.closed and run.outbox.detach(connection):
-            self.grace.begin(run)
-
-    def _on_call(self, connection: Connection, frame: Frame) -> None:
-        call = Call(**cast("dict[str, Any]", frame.meta))
-        with self._lock:
-            if connection.finished_run is not None:
-                # The next call on a connection says that the last answer has arrived.
-                self._runs.pop(connection.finished_run, None)
-                connection.finished_run = None
-            known = self._runs.get(call.run_id)
-            if known is None:
-                run = self._runs[call.run_id] = self.running[call.run_id] = Run(call, connection)
-                self.calls += 1
-        if known is not None:
-            self._on_attach(connection, known, call.run_id, 0)
-            return
-        self._watch_over(run, connection)
-        self._on_change()
-        want_level(call.log_level)
-        self._execute(run, frame)
-
-    def _forget(self, run_id: str) -> None:
-        with self._lock:
-            run = self._runs.pop(run_id, None)
-        if run is not None:
-            self.grace.end(run)
-
-    # -- running ------------------------------------------------------------------------------
-
-    def _execute(self, run: Run, frame: Frame) -> None:
+    def execute(self, run: Run, frame: Frame) -> None:
         """Run a call on this thread; coroutines move to the event loop and end there."""
         token = current.set(run)
+        moved = False
         try:
-            try:
-                run.enter_thread()
-                result = self._invoke(run.call, frame)
-                if inspect.isgenerator(result):
-                    self._stream(run, result)
-                    result = None
-                elif inspect.iscoroutine(result) or inspect.isasyncgen(result):
-                    run.leave_thread()
-                    self._start_async(run, result)
-                    return
-                else:
-                    self._finish(run, dumps(result, what="the result"))
-            finally:
-                run.leave_thread()
+            want_level(run.call.log_level)
+            if run.call.op in _WAITING_OPERATIONS:
+                self._admission.enter(run)
+            run.begin()
+            moved = self._attempt(run, frame, Retry(run.call))
         except BaseException as error:  # noqa: BLE001 - everything goes to the caller
             self._fail(run, error)
         finally:
             current.reset(token)
-        self._ended(run)
+            if not moved:
+                self._leave(run)
 
-    def _invoke(self, call: Call, frame: Frame) -> Any:
-        """Do the operation of a call and return its result."""
-        if call.op == "define":
-            return self._define(call.key, frame)
-        args, kwargs = loads_frame(frame)
-        frame.body, frame.buffers = b"", ()
-        if call.op == "call":
-            return self.objects.definition(call.key)(*args, **kwargs)
-        if call.op == "new":
-            self.objects.put(call.new_key, self.objects.definition(call.key)(*args, **kwargs))
-            return None
-        return getattr(self.objects.get(call.key), call.method)(*args, **kwargs)
+    def _leave(self, run: Run) -> None:
+        self._admission.leave(run)
+        self._on_left(run)
 
-    def _define(self, key: str, frame: Frame) -> None:
-        """Keep a function or class that came by reference or by value."""
-        fields, pickled = loads_frame(frame)
-        code = Code(**fields)
-        add_import_roots(code.import_roots)
-        self.objects.define(key, loads(pickled) if pickled else load_code(code))
+    def _attempt(self, run: Run, frame: Frame, retry: Retry) -> bool:
+        """Run a call, several times if it raises and may be repeated; return whether it moved."""
+        while True:
+            try:
+                return self._once(run, frame, retry)
+            except Exception as error:  # noqa: PERF203 - each attempt has one
+                pause_s = retry.pause_after(error)
+                if pause_s is None:
+                    raise
+                log.warning("%s", retry.describe(error, pause_s))
+                if run.interrupted.wait(pause_s):
+                    raise RunInterrupt from error
+
+    def _once(self, run: Run, frame: Frame, retry: Retry) -> bool:
+        try:
+            run.enter_thread()
+            result = self._operations.invoke(run.call, frame)
+            if inspect.iscoroutine(result) or inspect.isasyncgen(result):
+                run.leave_thread()
+                self._start_async(run, result, frame, retry)
+                return True
+            if inspect.isgenerator(result):
+                self._stream(run, result)
+            else:
+                self._finish(run, result)
+        finally:
+            run.leave_thread()
+        return False
 
     def _stream(self, run: Run, items: Iterator[Any]) -> None:
-        """Send the items of a generator as they are made."""
+        """Send the items of a generator as they are made, or keep them all."""
+        if run.call.keep:
+            self._finish(run, list(items))
+            return
         run.outbox.item(Frame(Kind.STREAM))
         try:
             for item in items:
-                pickled = dumps(item, what="an item of the generator")
-                run.outbox.item(Frame(Kind.ITEM, {}, pickled.body, pickled.buffers))
+                run.outbox.item(_item(run.call, item))
         except OutboxClosedError as error:
             raise RunInterrupt from error
         finally:
             cast("Any", items).close()
-        self._finish(run, None)
+        self._close(run, None)
 
-    def _start_async(self, run: Run, awaitable: Any) -> None:
+    # -- coroutines ---------------------------------------------------------------------------
+
+    def _start_async(self, run: Run, awaitable: Any, frame: Frame, retry: Retry) -> None:
         """Let the event loop run a coroutine or an async generator to its end."""
         self._loop.call_soon_threadsafe(
-            lambda: run.set_task(self._loop.create_task(self._run_async(run, awaitable)))
+            lambda: run.set_task(
+                self._loop.create_task(self._run_async(run, awaitable, frame, retry))
+            )
         )
 
     @cached_property
@@ -190,54 +135,78 @@ class Executor:
         threading.Thread(target=loop.run_forever, name="runhouse-async", daemon=True).start()
         return loop
 
-    async def _run_async(self, run: Run, awaitable: Any) -> None:
+    async def _run_async(self, run: Run, awaitable: Any, frame: Frame, retry: Retry) -> None:
         current.set(run)
         try:
-            if inspect.isasyncgen(awaitable):
-                await self._stream_async(run, awaitable)
-            else:
-                self._finish(run, dumps(await awaitable, what="the result"))
+            while True:
+                try:
+                    await self._once_async(run, awaitable)
+                    break
+                except Exception as error:  # noqa: PERF203 - each attempt has one
+                    pause_s = retry.pause_after(error)
+                    if pause_s is None:
+                        raise
+                    log.warning("%s", retry.describe(error, pause_s))
+                    await asyncio.sleep(pause_s)
+                    awaitable = self._operations.invoke(run.call, frame)
         except BaseException as error:  # noqa: BLE001 - everything goes to the caller
             self._fail(run, error)
-        self._ended(run)
+        finally:
+            self._leave(run)
+
+    async def _once_async(self, run: Run, awaitable: Any) -> None:
+        if not inspect.isasyncgen(awaitable):
+            self._finish(run, await awaitable)
+        elif run.call.keep:
+            self._finish(run, [item async for item in awaitable])
+        else:
+            await self._stream_async(run, awaitable)
 
     async def _stream_async(self, run: Run, items: AsyncIterator[Any]) -> None:
         await asyncio.to_thread(run.outbox.item, Frame(Kind.STREAM))
         async for item in items:
-            pickled = dumps(item, what="an item of the generator")
-            frame = Frame(Kind.ITEM, {}, pickled.body, pickled.buffers)
-            await asyncio.to_thread(run.outbox.item, frame)
-        self._finish(run, None)
+            await asyncio.to_thread(run.outbox.item, _item(run.call, item))
+        self._close(run, None)
 
     # -- ending -------------------------------------------------------------------------------
 
-    def _finish(self, run: Run, pickled: Any) -> None:
+    def _finish(self, run: Run, result: Any) -> None:
+        """Send the result, or keep it and tell where."""
+        if run.call.keep:
+            self._objects.check_room()
+            self._objects.put(run.call.keep, result)
+            self._close(run, None, {"kept": run.call.keep, "type": type_name(result)})
+        else:
+            self._close(run, dump_value(run.call, result, "the result"))
+
+    def _drain(self) -> None:
         if self.capture is not None:
             self.capture.drain()
+
+    def _close(
+        self, run: Run, pickled: Pickled | None, meta: dict[str, object] | None = None
+    ) -> None:
+        self._drain()
         body, buffers = (pickled.body, pickled.buffers) if pickled is not None else (b"", ())
-        self._close(run, Frame(Kind.RESULT, {}, body, buffers))
+        self._note_last(run)
+        run.finish(Frame(Kind.RESULT, meta or {}, body, buffers), "done")
 
     def _fail(self, run: Run, error: BaseException) -> None:
         """Send what the user's code raised."""
-        if self.capture is not None:
-            self.capture.drain()
+        self._drain()
         meta, pickled = dump_error(error)
-        self._close(run, Frame(Kind.ERROR, meta, pickled.body, pickled.buffers))
+        self._note_last(run)
+        frame = Frame(Kind.ERROR, meta, pickled.body, pickled.buffers)
+        run.finish(frame, "failed", f"{meta['type']}: {meta['message']}")
 
-    def _close(self, run: Run, frame: Frame) -> None:
-        connection = run.outbox.connection
-        if connection is not None:
-            connection.finished_run = run.id
-        run.finish(frame)
-        if run.outbox.connection is None:
-            self.grace.begin(run)
-
-    def _ended(self, run: Run) -> None:
-        with self._lock:
-            self.running.pop(run.id, None)
-        self._on_change()
+    def _note_last(self, run: Run) -> None:
+        """Let the next call on the connection say that this one's answer has arrived."""
+        if isinstance(run.outbox, Mailbox):
+            connection = run.outbox.connection
+            if connection is not None:
+                connection.finished_run = run.id
 
 
-def _count(frame: Frame) -> int:
-    value = frame.meta.get("received", 0)
-    return value if isinstance(value, int) else 0
+def _item(call: Call, value: object) -> Frame:
+    pickled = dump_value(call, value, "an item of the generator")
+    return Frame(Kind.ITEM, {}, pickled.body, pickled.buffers)

@@ -11,58 +11,108 @@ import contextlib
 import ctypes
 import faulthandler
 import json
+import logging
 import os
 import platform
 import signal
 import socket
 import sys
 import threading
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from runhouse.wire import control
+from runhouse.wire.messages import Limits
+from runhouse.worker import inside
 from runhouse.worker.capture import Capture, StreamName, current_sink
 from runhouse.worker.connections import Connections
-from runhouse.worker.execute import Executor
+from runhouse.worker.operations import Operations
 from runhouse.worker.run import make_sleep_interruptible
+from runhouse.worker.runs import Runs
 from runhouse.worker.store import Objects
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+log = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG = 1
 _REPORT_INTERVAL_S = 0.1
-MESSAGE_LIMIT = 64 * 1024
 
 
 class Worker:
     """Tie the parts of a worker together."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, server: socket.socket) -> None:
         """Store the socket to the server."""
-        self._control = control
+        self._server = server
         self._changed = threading.Event()
-        self.executor = Executor(Objects(), self._changed.set)
-        self.connections = Connections(self.executor.on_frame, self.executor.on_closed)
+        root = Path(os.environ["RH_SERVER_ROOT"])
+        self._objects = Objects(self._tell_keys)
+        self._operations = Operations(self._objects, root / "objects", self._tell_definition)
+        self.inside = inside.Inside(
+            worker_id=os.environ["RH_WORKER_ID"],
+            server_id=os.environ["RH_SERVER_ID"],
+            env=os.environ["RH_ENV"],
+            root=root,
+            objects=self._objects,
+        )
+        self.runs = Runs(self.inside, self._operations, self._tell, self._changed.set)
+        self.connections = Connections(self.runs.on_frame, self.runs.on_closed)
+        self._answers: dict[str, Callable[[dict[str, Any]], object]] = {
+            "state": lambda _: self._state(),
+            "runs": lambda _: [info.to_meta() for info in self.runs.infos()],
+            "cancel": lambda asked: self.runs.cancel(asked["ids"], asked["reason"]),
+            "cancel_children": lambda asked: self.runs.cancel_children(asked["parent"]),
+            "delete": lambda asked: self._objects.delete(asked["keys"]),
+            "rename": lambda asked: self._objects.rename(asked["old"], asked["new"]),
+            "limits": lambda asked: self._set_limits(Limits(**asked["limits"])),
+        }
 
     def run(self) -> None:
         """Serve until the server says stop or goes away."""
         threading.Thread(target=self._report, name="runhouse-report", daemon=True).start()
         self._tell({"op": "ready", "python": platform.python_version(), "pid": os.getpid()})
         while True:
-            message, descriptors, _, _ = socket.recv_fds(self._control, MESSAGE_LIMIT, 1)
-            if not message:
+            received = control.receive(self._server)
+            if received is None:
                 return
-            request = json.loads(message)
-            if request["op"] == "connection":
-                self.connections.add(socket.socket(fileno=descriptors[0]))
+            message, descriptor = received
+            if message["op"] == "connection" and descriptor is not None:
+                self.connections.add(socket.socket(fileno=descriptor))
                 self._changed.set()
-            elif request["op"] == "state":
-                self._tell({"op": "state", "asked": True, **self._state()})
-            elif request["op"] == "stop":
+            elif message["op"] == "ask":
+                self._answer(message)
+            elif message["op"] == "stop":
                 return
+
+    def _answer(self, asked: dict[str, Any]) -> None:
+        """Do what the server asks for; loading an object may take long, so it gets a thread."""
+        if asked["what"] == "wake":
+            threading.Thread(target=self._wake, args=(asked,), daemon=True).start()
+            return
+        answer = self._answers[asked["what"]](asked)
+        self._tell({"op": "answer", "id": asked["id"], "answer": answer})
+
+    def _wake(self, asked: dict[str, Any]) -> None:
+        """Take an object that was persisted into memory."""
+        problem = ""
+        try:
+            self._operations.wake(Path(asked["path"]))
+        except Exception as error:  # noqa: BLE001 - whoever asked for the object is told
+            problem = f"{type(error).__name__}: {error}"
+        self._tell({"op": "answer", "id": asked["id"], "answer": problem})
+
+    def _set_limits(self, limits: Limits) -> None:
+        self.runs.admission.set_limits(limits)
+        self._objects.set_memory_limit(limits.memory_bytes)
 
     def _state(self) -> dict[str, Any]:
         return {
-            "running": len(self.executor.running),
-            "objects": len(self.executor.objects),
+            "running": len(self.runs.running),
+            "objects": len(self._objects),
             "connections": len(self.connections),
-            "calls": self.executor.calls,
+            "calls": self.runs.count,
         }
 
     def _report(self) -> None:
@@ -71,12 +121,19 @@ class Worker:
         while True:
             self._changed.wait()
             self._changed.clear()
-            self._tell({"op": "state", **self._state()})
+            self._tell({"op": "state", "state": self._state()})
             pause.wait(_REPORT_INTERVAL_S)
+
+    def _tell_keys(self, added: dict[str, str], removed: list[str]) -> None:
+        self._tell({"op": "keys", "added": added, "removed": removed})
+        self._changed.set()
+
+    def _tell_definition(self, name: str, key: str) -> None:
+        self._tell({"op": "defined", "name": name, "key": key})
 
     def _tell(self, message: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):  # the server is gone: run() ends
-            self._control.send(json.dumps(message).encode())
+            control.send(self._server, message)
 
 
 def _die_with_parent() -> None:
@@ -91,14 +148,15 @@ def main() -> None:
     del sys.argv[1:]
     _die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    control = socket.socket(fileno=config["control_fd"])
+    server = socket.socket(fileno=config["control_fd"])
     pipes: dict[int, StreamName] = {config["stdout_fd"]: "stdout", config["stderr_fd"]: "stderr"}
     for fd in (config["control_fd"], config["log_fd"], *pipes):
         os.set_inheritable(fd, False)
     sys.path[0:1] = []  # the "" of `python -c`: the current directory is no place for code
-    worker = Worker(control)
-    capture = Capture(worker.executor.running.values(), config["log_fd"], pipes)
-    worker.executor.capture = capture
+    worker = Worker(server)
+    inside.enter(worker.inside)
+    capture = Capture(worker.runs.running.values(), config["log_fd"], pipes)
+    worker.runs.executor.capture = capture
     make_sleep_interruptible(current_sink)
     capture.install()
     faulthandler.enable(file=2)

@@ -1,19 +1,21 @@
-"""What a run has to tell its caller, kept until the caller has it.
+"""What a run has to tell: events (output, items, the result), numbered from 0.
 
-Events (output, items, the result) are numbered from 0. A caller whose connection broke attaches
-again, says how many events it has received, and gets the rest: nothing is lost or repeated.
+Here are what all runs share and the outbox of a call with one caller, which keeps events in memory
+until the caller has them. A caller whose connection broke attaches again, says how many events it
+has received, and gets the rest: nothing is lost or repeated. `journal.py` has the other sort.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from typing import TYPE_CHECKING
 
 from runhouse.wire import frames
 from runhouse.wire.frames import Buffer, Frame
-from runhouse.wire.messages import Kind, LogEntry
+from runhouse.wire.messages import Kind, LogEntry, RunStatus
 
 if TYPE_CHECKING:
     from runhouse.worker.connections import Connection
@@ -31,25 +33,44 @@ class OutboxClosedError(Exception):
     """Tell a generator that nobody wants its items any more."""
 
 
-class Outbox:
-    """Hold the events of one run and send them over the connection that is attached."""
+class Outbox(ABC):
+    """Take the events of one run, and gather its output."""
 
-    def __init__(self, connection: Connection | None) -> None:
-        """Store the caller's connection."""
+    def __init__(self) -> None:
+        """Start empty."""
         self._lock = threading.RLock()
         self._room = threading.Condition(self._lock)
-        self._connection = connection
-        self._kept: deque[tuple[list[Buffer], int]] = deque()
-        self._first = 0  # number of the oldest event kept
-        self._kept_bytes = 0
         self._log: list[LogEntry] = []
         self._flushed_at = 0.0
         self._closed = False
 
+    @abstractmethod
+    def _put(self, pieces: list[Buffer]) -> None:
+        """Take one event; the lock is held."""
+
+    @abstractmethod
+    def attach(self, connection: Connection, received: int) -> None:
+        """Send events over a connection from now on, from the one with number `received` on."""
+
+    @abstractmethod
+    def detach(self, connection: Connection) -> bool:
+        """Forget a connection that has closed; return whether the run has lost its caller."""
+
     @property
-    def connection(self) -> Connection | None:
-        """Return the connection of the caller, or None while it is away."""
-        return self._connection
+    def abandoned(self) -> bool:
+        """Tell whether the run's caller is away."""
+        return False
+
+    @abstractmethod
+    def acknowledge(self, received: int) -> None:
+        """Note that the caller has the first `received` events."""
+
+    @abstractmethod
+    def close(self, status: RunStatus) -> None:
+        """Note what has become of the run, after its last event."""
+
+    def _has_room(self) -> bool:
+        return True
 
     def log(self, entry: LogEntry) -> None:
         """Add output; it is sent at once, or with what follows within a few milliseconds.
@@ -97,19 +118,46 @@ class Outbox:
             self.flush()
             self._put(frames.encode(frame))
 
-    def _has_room(self) -> bool:
-        return len(self._kept) < _WINDOW_EVENTS and self._kept_bytes < _WINDOW_BYTES
+    def finish(self, frame: Frame) -> bool:
+        """Add the last event, after output that was gathered.
 
-    def finish(self, frame: Frame) -> None:
-        """Add the last event, together with output that was gathered; later ones are ignored."""
+        Returns:
+            Whether it counts: what comes after the first last event is ignored.
+        """
         with self._room:
             if self._closed:
-                return
-            self._closed = True
+                return False
             if self._log:
                 self._put(self._take_log())
             self._put(frames.encode(frame))
+            self._closed = True
             self._room.notify_all()
+            return True
+
+
+class Mailbox(Outbox):
+    """Hold the events of a call with one caller, and send them over its connection."""
+
+    def __init__(self, connection: Connection | None) -> None:
+        """Store the caller's connection."""
+        super().__init__()
+        self._connection = connection
+        self._kept: deque[tuple[list[Buffer], int]] = deque()
+        self._first = 0  # number of the oldest event kept
+        self._kept_bytes = 0
+
+    @property
+    def connection(self) -> Connection | None:
+        """Return the connection of the caller, or None while it is away."""
+        return self._connection
+
+    @property
+    def abandoned(self) -> bool:
+        """Tell whether the caller is away."""
+        return self._connection is None
+
+    def _has_room(self) -> bool:
+        return len(self._kept) < _WINDOW_EVENTS and self._kept_bytes < _WINDOW_BYTES
 
     def _put(self, pieces: list[Buffer]) -> None:
         """Keep one event, and send it when the caller is there."""
@@ -142,6 +190,9 @@ class Outbox:
                 self._kept_bytes -= self._kept.popleft()[1]
                 self._first += 1
             self._room.notify_all()
+
+    def close(self, status: RunStatus) -> None:
+        """Keep the events for as long as the caller lacks one."""
 
     def attach(self, connection: Connection, received: int) -> None:
         """Go on with another connection, from the event that the caller lacks."""

@@ -1,23 +1,23 @@
-"""One run: a call while it is running in this worker, and how it is interrupted."""
+"""One run: a call while it is running in this worker, and how it is ended from outside."""
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import threading
 import time
 from typing import TYPE_CHECKING, SupportsIndex
 
-from runhouse.errors import RunCancelledError
+from runhouse.errors import CallError, RunCancelledError
 from runhouse.wire.frames import Frame
-from runhouse.wire.messages import Call, Kind, LogEntry
+from runhouse.wire.messages import Call, Kind, LogEntry, RunInfo, RunStatus
 from runhouse.wire.pickling import dump_error
-from runhouse.worker.outbox import Outbox
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from runhouse.worker.connections import Connection
+    from runhouse.worker.outbox import Outbox
 
 
 class RunInterrupt(KeyboardInterrupt):
@@ -34,28 +34,66 @@ def _raise_in_thread(thread_id: int, error: type[BaseException] | None) -> None:
 class Run:
     """Hold the state of one call."""
 
-    def __init__(self, call: Call, connection: Connection | None) -> None:
-        """Store the call and its caller's connection."""
+    def __init__(self, call: Call, outbox: Outbox, on_status: Callable[[Run], None]) -> None:
+        """Store the call, where its events go, and what to call when the status changes.
+
+        That is called before anybody is told by an event.
+        """
         self.call = call
         self.id = call.run_id
         self.log_level = call.log_level
-        self.outbox = Outbox(connection)
-        self.done = False
+        self.outbox = outbox
+        self.status: RunStatus = "queued"
+        self.created_at = time.time()
+        self.ended_at = 0.0
+        self.error = ""
         self.interrupted = threading.Event()
+        self.forced = False
+        self._on_status = on_status
+        self._ending = threading.Lock()
         self._lock = threading.Lock()
         self._thread_id: int | None = None
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def done(self) -> bool:
+        """Tell whether the last event has been sent."""
+        return self.status not in ("queued", "running")
+
+    def info(self, env: str, worker_id: str) -> RunInfo:
+        """Return what is told about the run."""
+        call = self.call
+        return RunInfo(
+            id=call.run_id,
+            name=call.name,
+            call=f"{call.key}.{call.method}" if call.method else call.key,
+            status=self.status,
+            env=env,
+            worker_id=worker_id,
+            recorded=call.record,
+            created_at=self.created_at,
+            ended_at=self.ended_at,
+            error=self.error,
+            kept=call.keep,
+        )
+
     def log(self, entry: LogEntry) -> None:
-        """Send output to the caller, if it wants it."""
-        if self.call.logs:
+        """Send output to the caller, if it wants it; a recorded run keeps it in any case."""
+        if self.call.logs or self.call.record:
             self.outbox.log(entry)
+
+    def begin(self) -> None:
+        """Note that the run does not wait any more."""
+        with self._ending:
+            if not self.done:
+                self.status = "running"
+                self._on_status(self)
 
     def enter_thread(self) -> None:
         """Note that user code of this run begins on the current thread.
 
         Raises:
-            RunInterrupt: The run was cancelled before.
+            RunInterrupt: The run was ended before.
         """
         with self._lock:
             if self.interrupted.is_set():
@@ -76,24 +114,58 @@ class Run:
         if self.interrupted.is_set():
             task.cancel()
 
-    def finish(self, frame: Frame) -> None:
-        """Send the last event; only the first one counts."""
-        self.done = True
-        self.outbox.finish(frame)
+    def finish(self, frame: Frame, status: RunStatus, error: str = "") -> bool:
+        """Send the last event; return whether it counts: only the first one does."""
+        with self._ending:
+            if self.done:
+                return False
+            self._end(status, error)
+            try:
+                self.outbox.finish(frame)
+            except OSError as failure:
+                self._not_kept(failure)
+            self.outbox.close(self.status)
+            return True
 
-    def cancel(self, reason: str) -> None:
+    def _end(self, status: RunStatus, error: str) -> None:
+        self.ended_at = time.time()
+        self.error = error
+        self.status = status
+        self._on_status(self)
+
+    def _not_kept(self, failure: OSError) -> None:
+        """End a recorded run whose result the disk did not take."""
+        error = CallError(
+            f"The run has ended, but its result is lost. It cannot be written to the host's disk: "
+            f"{failure}. Make room there and run it again, or keep the result with .remote()."
+        )
+        self._end("failed", f"CallError: {error}")
+        meta, pickled = dump_error(error)
+        with contextlib.suppress(OSError):  # not even that: the server tells the status
+            self.outbox.finish(Frame(Kind.ERROR, meta, pickled.body, pickled.buffers))
+
+    def cancel(self, reason: str) -> bool:
+        """Cancel the run; see `end`."""
+        error = RunCancelledError(
+            f"The call was cancelled. {reason} Call again if it is still wanted."
+        )
+        return self.end(error, "cancelled")
+
+    def end(self, error: CallError, status: RunStatus) -> bool:
         """Answer the caller at once, and stop the user's code as soon as it can be stopped.
 
         A thread that sleeps in `time.sleep` or runs Python code stops now; one that waits in C code
         stops when it comes back from there.
+
+        Returns:
+            Whether the run was ended by this.
         """
         if self.done:
-            return
-        error = RunCancelledError(
-            f"The call was cancelled. {reason} Call again if it is still wanted."
-        )
+            return False
+        self.forced = True
         meta, pickled = dump_error(error)
-        self.finish(Frame(Kind.ERROR, meta, pickled.body, pickled.buffers))
+        frame = Frame(Kind.ERROR, meta, pickled.body, pickled.buffers)
+        ended = self.finish(frame, status, f"{type(error).__name__}: {error}")
         with self._lock:
             self.interrupted.set()
             if self._thread_id is not None:
@@ -101,6 +173,7 @@ class Run:
             task = self._task
         if task is not None:
             task.get_loop().call_soon_threadsafe(task.cancel)
+        return ended
 
 
 def make_sleep_interruptible(current_run: Callable[[], object]) -> None:

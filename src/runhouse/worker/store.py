@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runhouse.errors import ObjectNotFoundError
+from runhouse.errors import ObjectNotFoundError, StoreFullError
 from runhouse.wire.pickling import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
-    from runhouse.wire.messages import Code
+    from runhouse.wire.messages import Call, Code
+
+_OF_OBJECTS = ("method", "read", "write")
 
 
 def add_import_roots(roots: Iterable[str]) -> None:
@@ -49,17 +52,24 @@ def _load_script(name: str, file: Path) -> None:
 
 
 class Objects:
-    """Hold definitions and instances by key; safe for use from several threads."""
+    """Hold definitions and objects by key; safe for use from several threads."""
 
-    def __init__(self) -> None:
-        """Start empty."""
+    def __init__(self, on_change: Callable[[dict[str, str], list[str]], None]) -> None:
+        """Start empty.
+
+        Args:
+            on_change: Called with the keys that were added, each with the type of its object, and
+                the keys that were removed, before anybody can rely on either.
+        """
         self._lock = threading.Lock()
         self._definitions: dict[str, Any] = {}
-        self._instances: dict[str, Any] = {}
+        self._objects: dict[str, Any] = {}
+        self._on_change = on_change
+        self._memory_limit: int | None = None
 
     def __len__(self) -> int:
-        """Return how many instances are held; definitions can be sent again and do not count."""
-        return len(self._instances)
+        """Return how many objects are held; definitions can be sent again and do not count."""
+        return len(self._objects)
 
     def define(self, key: str, value: Any) -> None:
         """Keep a function or class under a key; a later one replaces it."""
@@ -74,18 +84,87 @@ class Objects:
         """
         return self._find(self._definitions, key)
 
-    def put(self, key: str, value: Any) -> None:
-        """Keep an instance under a key; a later one replaces it."""
+    def definitions(self) -> dict[str, Any]:
+        """Return all functions and classes by key."""
         with self._lock:
-            self._instances[key] = value
+            return dict(self._definitions)
+
+    def check(self, call: Call) -> None:
+        """See that what a call is for is here.
+
+        Raises:
+            ObjectNotFoundError: It is not.
+        """
+        if call.op in ("call", "new"):
+            self.definition(call.key)
+        elif call.op == "get" or (call.op in _OF_OBJECTS and call.key not in self._definitions):
+            self.get(call.key)
+
+    def put(self, key: str, value: Any) -> None:
+        """Keep an object under a key, in this process's memory; a later one replaces it."""
+        with self._lock:
+            self._objects[key] = value
+        self._on_change({key: type_name(value)}, [])
 
     def get(self, key: str) -> Any:
-        """Return an instance.
+        """Return an object.
 
         Raises:
             ObjectNotFoundError: There is none under the key.
         """
-        return self._find(self._instances, key)
+        return self._find(self._objects, key)
+
+    def find(self, key: str, default: Any = None) -> Any:
+        """Return an object, or a default when there is none under the key."""
+        with self._lock:
+            return self._objects.get(key, default)
+
+    def all(self) -> dict[str, Any]:
+        """Return all objects by key."""
+        with self._lock:
+            return dict(self._objects)
+
+    def rename(self, old: str, new: str) -> bool:
+        """Move an object to another key; return whether there was one."""
+        with self._lock:
+            if old not in self._objects:
+                return False
+            self._objects[new] = self._objects.pop(old)
+        self._on_change({new: type_name(self._objects[new])}, [old])
+        return True
+
+    def delete(self, keys: Iterable[str]) -> list[str]:
+        """Let go of objects; return the keys under which there was one."""
+        with self._lock:
+            gone = {key: self._objects.pop(key) for key in keys if key in self._objects}
+        if gone:
+            self._on_change({}, list(gone))
+        return list(gone)
+
+    def set_memory_limit(self, limit_bytes: int | None) -> None:
+        """Take no further objects once the process uses more memory than this."""
+        self._memory_limit = limit_bytes
+
+    def check_room(self, size_bytes: int = 0) -> None:
+        """See that another object may be kept.
+
+        Args:
+            size_bytes: What it will add to the memory that is in use already.
+
+        Raises:
+            StoreFullError: The env's limit is reached.
+        """
+        limit = self._memory_limit
+        if limit is None:
+            return
+        used = memory_in_use() + size_bytes
+        if used > limit:
+            msg = (
+                f"The object was not kept. The worker would use {used / 1e6:,.0f} MB with it, and "
+                f"the limit of its env is {limit / 1e6:,.0f} MB. Delete keys that are not needed "
+                f"(it holds {len(self)}), or raise the limit with cluster.set_limits()."
+            )
+            raise StoreFullError(msg, used_bytes=used, limit_bytes=limit)
 
     def _find(self, held: dict[str, Any], key: str) -> Any:
         with self._lock:
@@ -96,3 +175,15 @@ class Objects:
             "It was never sent, or was lost with an earlier worker. Send it again with .to()."
         )
         raise ObjectNotFoundError(msg, key=key)
+
+
+def type_name(value: object) -> str:
+    """Return the type of a value as `"module:qualified.name"`."""
+    cls = type(value)
+    return f"{cls.__module__}:{cls.__qualname__}"
+
+
+def memory_in_use() -> int:
+    """Return the resident memory of this process in bytes (proc(5), statm)."""
+    with open("/proc/self/statm", "rb") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -1,4 +1,7 @@
-"""The time that a run is kept for a caller who is away: one thread watches all of them."""
+"""Alarms on runs: the time that one is kept for an absent caller, and the time that it may take.
+
+One thread watches all alarms of one sort.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,8 @@ if TYPE_CHECKING:
     from runhouse.worker.run import Run
 
 
-class Grace:
-    """Act on runs whose caller has not come back in time."""
+class Alarms:
+    """Act on runs whose time is up."""
 
     def __init__(self, act: Callable[[Run], None]) -> None:
         """Store what to do with a run when its time is up."""
@@ -23,24 +26,25 @@ class Grace:
         self._started = False
 
     def __len__(self) -> int:
-        """Return how many runs are waited for."""
+        """Return how many runs are watched."""
         return len(self._deadlines)
 
-    def begin(self, run: Run) -> None:
+    def begin(self, run: Run, after_s: float) -> None:
         """Begin a run's time; one that has begun goes on."""
         with self._changed:
             if run in self._deadlines:
                 return
-            self._deadlines[run] = time.monotonic() + run.call.grace_s
+            self._deadlines[run] = time.monotonic() + after_s
             if not self._started:
                 self._started = True
-                threading.Thread(target=self._watch, name="runhouse-grace", daemon=True).start()
+                threading.Thread(target=self._watch, name="runhouse-alarms", daemon=True).start()
             self._changed.notify()
 
     def end(self, run: Run) -> None:
-        """Forget a run's time: its caller is back, or it is not needed any more."""
-        with self._changed:
-            self._deadlines.pop(run, None)
+        """Forget a run's time; safe to repeat."""
+        if run in self._deadlines:
+            with self._changed:
+                self._deadlines.pop(run, None)
 
     def _watch(self) -> None:
         while True:

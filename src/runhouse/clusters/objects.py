@@ -1,0 +1,313 @@
+"""The object store and the runs of a cluster."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from runhouse import settings
+from runhouse.client.endpoint import Target
+from runhouse.client.reference import Reference
+from runhouse.client.run import Run, read_info
+from runhouse.clusters import arguments
+from runhouse.clusters.calls import NO_ARGUMENTS, Calls, call_options, new_key
+from runhouse.clusters.commands import Commands
+from runhouse.clusters.tokens import Tokens
+from runhouse.errors import ObjectNotFoundError, RunNotFoundError
+from runhouse.registry.names import check_name
+from runhouse.wire.messages import Limits
+from runhouse.worker import inside
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from runhouse.client.client import Client
+
+
+class Objects(Commands):
+    """Keep objects in a cluster's workers under names, call them, and look after runs."""
+
+    @cached_property
+    def calls(self) -> Calls:
+        """Return the way to the cluster's workers, for proxies of functions and modules."""
+        return Calls(self.host_of(), settings.load(), self._python or "")
+
+    @property
+    def client(self) -> Client:
+        """Return the client of the cluster's server."""
+        return self.calls.client
+
+    def _own(self) -> inside.Inside | None:
+        """Return the worker that this code runs in, if it is one of this cluster."""
+        own = inside.own()
+        return own if own is not None and self._is_own_server(own.server_id) else None
+
+    # -- objects --------------------------------------------------------------------------------
+
+    def put(self, key: str, obj: Any, env: str | None = None, *, persist: bool = False) -> str:
+        """Keep an object in a worker's memory under a key.
+
+        An earlier object of the key is replaced, whichever env it was in. In a worker of this
+        cluster, and without another `env`, the object stays in this very process and is not copied.
+
+        Args:
+            key: The key: 1 to 63 letters, digits, `-`, `_` and `.`.
+            obj: Any object that can be pickled.
+            env: The env whose worker keeps it; None for the cluster's own.
+            persist: Keep a copy on the host's disk too, as it is now: it is there again after a
+                restart. A later `put` of the key replaces or removes that copy.
+
+        Returns:
+            The key.
+
+        Raises:
+            InvalidNameError: The key cannot be used.
+            NotSerializableError: The object cannot be pickled.
+            StoreFullError: The limit of the env is reached.
+            ConnectError: The host cannot be reached.
+
+        Example:
+            >>> import runhouse as rh
+            >>> rh.here.put("numbers", [1, 2, 3])
+            'numbers'
+            >>> rh.here.get("numbers")
+            [1, 2, 3]
+            >>> rh.here.delete("numbers")
+        """
+        check_name(key)
+        own = self._own()
+        if own is not None and not persist and env in (None, own.env):
+            own.objects.check_room()
+            own.objects.put(key, obj)
+            return key
+        self.calls.put(self.env_name(env), key, obj, persist=persist)
+        return key
+
+    def put_resource(
+        self, resource: Any, state: dict[str, Any] | None = None, dryrun: bool = False
+    ) -> str:
+        """Keep a resource of this package, or any object with a name, under its own name.
+
+        Args:
+            resource: An object with an attribute `name`.
+            state: Attributes to set on it there.
+            dryrun: Only check; keep nothing.
+
+        Returns:
+            The key.
+
+        Raises:
+            TypeError: The object has no name.
+        """
+        key = getattr(resource, "name", None)
+        if not isinstance(key, str):
+            msg = (
+                f"{resource!r} was not put. It has no name. Use put(key, object), or give it an "
+                "attribute `name`."
+            )
+            raise TypeError(msg)
+        if dryrun:
+            return check_name(key)
+        self.put(key, resource)
+        for name, value in (state or {}).items():
+            target = Target(key=key)
+            self.calls.call(target, "write", key, ((value,), {}), call_options(), method=name)
+        return key
+
+    def get(
+        self, key: str, default: Any = None, remote: bool = False, stream_logs: bool = False
+    ) -> Any:
+        """Return a stored object, or the result of a recorded run.
+
+        Args:
+            key: The key of an object, or the name of a run.
+            default: What to return when there is neither; `KeyError` raises that instead.
+            remote: Return a `Reference` to the object instead of a copy.
+            stream_logs: Show what unpickling prints there.
+
+        Returns:
+            A copy of the object; in the worker that holds it, the very object.
+
+        Raises:
+            ObjectNotFoundError: There is none, and `default` is `KeyError`. It is a `KeyError`.
+            ConnectError: The host cannot be reached.
+        """
+        own = self._own()
+        if own is not None and not remote:
+            found = own.objects.find(key, default=_ABSENT)
+            if found is not _ABSENT:
+                return found
+        try:
+            if remote:
+                return self._reference(key)
+            options = call_options(stream_logs=stream_logs)
+            return self.calls.call(Target(key=key), "get", key, NO_ARGUMENTS, options)
+        except ObjectNotFoundError as error:
+            if error.key != key:
+                raise
+            missing = error
+        try:
+            return self.get_run(key).result()
+        except RunNotFoundError:
+            if default is KeyError:
+                raise missing from None
+            return default
+
+    def _reference(self, key: str) -> Reference:
+        """Return a reference to an object that is there.
+
+        Raises:
+            ObjectNotFoundError: There is none.
+        """
+        self.client.give_back(Target(key=key), self.client.take(Target(key=key)))
+        return Reference(self, key)
+
+    def call(
+        self,
+        module_name: str,
+        method_name: str,
+        *args: Any,
+        stream_logs: bool = True,
+        run_name: str | None = None,
+        remote: bool = False,
+        run_async: bool = False,
+        save: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """Call a method of a stored object, get its property, or iterate over it.
+
+        Args:
+            module_name: The object's key.
+            method_name: A method, property or attribute; `"__iter__"`, `"__len__"` and
+                `"__getitem__"` too.
+            *args: The method's arguments.
+            stream_logs: Show its output here while it runs.
+            run_name: Record the run under this name.
+            remote: Keep the result there, and return a `Reference`.
+            run_async: Return an awaitable.
+            save: Keep the result on the host's disk, as a recorded run.
+            **kwargs: The method's keyword arguments.
+
+        Returns:
+            The result; a generator for generator methods and `"__iter__"`.
+
+        Raises:
+            ObjectNotFoundError: There is no such object.
+            AttributeError: It has no such attribute.
+            Exception: What the method itself raises.
+        """
+        target, given = Target(key=module_name), (args, kwargs)
+        options = call_options(stream_logs=stream_logs, run_name=run_name)
+        calls = self.calls
+        if remote:
+            keep = new_key(options, method_name)
+            info = calls.start(
+                target, "method", module_name, given, options, method=method_name, keep=keep
+            )
+            return Reference(self, keep, Run(self, info))
+        fields: dict[str, Any] = {"method": method_name, "record": bool(run_name) or save}
+        if run_async:
+            return calls.call_async(target, "method", module_name, given, options, **fields)
+        return calls.call(target, "method", module_name, given, options, **fields)
+
+    def keys(self, env: str | None = None) -> list[str]:
+        """Return the keys of all objects, or of those in an env, sorted.
+
+        Raises:
+            ConnectError: The host cannot be reached.
+        """
+        query = "" if env is None else f"?env={quote(self.env_name(env), safe='')}"
+        return [entry["key"] for entry in self.client.request("GET", f"/keys{query}")["keys"]]
+
+    def rename(self, old: str, new: str) -> None:
+        """Give an object another key; it stays where it is.
+
+        Raises:
+            ObjectNotFoundError: There is no object of the old key.
+            InvalidNameError: The new key cannot be used.
+        """
+        path = f"/objects/{quote(old, safe='')}"
+        self.client.request("PATCH", path, {"key": check_name(new)})
+        self.client.forget_home(old)
+
+    def delete(self, keys: str | Iterable[str]) -> None:
+        """Delete objects, in whichever env they are; keys without an object do not matter."""
+        names = [keys] if isinstance(keys, str) else list(keys)
+        for name in names:
+            arguments.text("keys", name)
+        self.client.request("POST", "/objects/delete", {"keys": names})
+
+    def clear(self) -> None:
+        """Delete all objects of all envs."""
+        self.client.request("DELETE", "/objects")
+
+    def set_limits(
+        self,
+        env: str | None = None,
+        *,
+        concurrency: int | None = None,
+        queue: int | None = None,
+        memory_bytes: int | None = None,
+    ) -> None:
+        """Bound what an env's workers take, from now on until the server ends.
+
+        Args:
+            env: The env; None for the cluster's own.
+            concurrency: How many calls run at once; more wait in the order in which they came.
+                None: any number.
+            queue: How many calls may wait; one more raises `QueueFullError`. None: any number.
+            memory_bytes: The memory of a worker, in bytes, above which it takes no further objects
+                but raises `StoreFullError`. None: no limit.
+
+        Raises:
+            TypeError: A limit is no whole number.
+            ValueError: A limit is too small.
+        """
+        given = {"concurrency": concurrency, "memory_bytes": memory_bytes}
+        for what, value in given.items():
+            if value is not None:
+                arguments.number(what, value, least=1)
+        if queue is not None:
+            arguments.number("queue", queue, least=0)
+        limits = Limits(concurrency, queue, memory_bytes)
+        self.client.request("PUT", f"/limits/{self.env_name(env)}", limits.to_meta())
+
+    # -- runs -----------------------------------------------------------------------------------
+
+    def runs(self) -> list[Run]:
+        """Return the runs that were recorded and all calls that are going on, the newest first."""
+        return [Run(self, read_info(info)) for info in self.client.request("GET", "/runs")["runs"]]
+
+    def get_run(self, run_name: str) -> Run:
+        """Return the newest run of a name, or the run with an id.
+
+        Raises:
+            RunNotFoundError: There is none.
+        """
+        path = f"/runs/{quote(arguments.text('run_name', run_name), safe='')}"
+        return Run(self, read_info(self.client.request("GET", path)))
+
+    def cancel(self, key: str, force: bool = False) -> None:
+        """Stop a run; see `Run.cancel`.
+
+        Args:
+            key: The name or id of the run.
+            force: End its worker process too.
+
+        Raises:
+            RunNotFoundError: There is none.
+        """
+        self.get_run(key).cancel(force)
+
+    def cancel_all(self, force: bool = False) -> None:
+        """Stop all runs and calls that are going on; see `cancel`."""
+        self.client.request("POST", "/runs/cancel", {"force": bool(force)})
+
+    @property
+    def tokens(self) -> Tokens:
+        """Return the tokens with which others may use the HTTP API."""
+        return Tokens(self)
+
+
+_ABSENT = object()

@@ -1,0 +1,162 @@
+"""Start a worker process: its sockets, pipes, log, interpreter and environment."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import signal
+import socket
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runhouse.errors import WorkerStartError
+from runhouse.extras import find_cloudpickle
+from runhouse.files import private_directory
+from runhouse.server.worker import Worker
+from runhouse.wire.messages import Death, Scope
+
+if TYPE_CHECKING:
+    from runhouse.server.paths import ServerPaths
+
+_LOG_TAIL = 4096
+_LOG_LIMIT = 16 * 1024 * 1024
+# Our package and cloudpickle are loaded by their paths, the latter under a name of its own, so that
+# no other ones of these names are taken; our directory stands at the end of sys.path, so that the
+# user's own packages always win.
+_LAUNCH = """\
+import sys, importlib.util as u
+def load(name, file, **options):
+    s = u.spec_from_file_location(name, file, **options)
+    m = sys.modules[name] = u.module_from_spec(s)
+    s.loader.exec_module(m)
+root, pickler = sys.argv.pop(1), sys.argv.pop(1)
+sys.path.append(root)
+load("runhouse", root + "/runhouse/__init__.py", submodule_search_locations=[root + "/runhouse"])
+load("runhouse_cloudpickle", pickler)
+from runhouse.worker.main import main
+main()
+"""
+
+
+class Launcher:
+    """Start worker processes of one server."""
+
+    def __init__(self, paths: ServerPaths, python: str, environment: dict[str, str]) -> None:
+        """Store what new workers get.
+
+        Args:
+            paths: Where the server's files are.
+            python: Interpreter of workers whose scope names none.
+            environment: Variables of the worker processes.
+        """
+        self._paths = paths
+        self._python = python
+        self._environment = environment
+        self._package_root = str(Path(__file__).resolve().parents[2])
+        self._pickler = find_cloudpickle()
+
+    async def start(self, env: str, scope: Scope) -> Worker:
+        """Start a process; it is not ready yet.
+
+        Raises:
+            WorkerStartError: The interpreter cannot be run.
+        """
+        worker_id = secrets.token_hex(8)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        out_read, out_write = os.pipe()
+        err_read, err_write = os.pipe()
+        log_path = private_directory(self._paths.workers) / f"{env}.log"
+        log_fd = _open_log(log_path)
+        python = worker_python(scope, self._python)
+        config = {
+            "control_fd": theirs.fileno(),
+            "stdout_fd": out_read,
+            "stderr_fd": err_read,
+            "log_fd": log_fd,
+        }
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *(python, "-c", _LAUNCH, self._package_root, self._pickler, json.dumps(config)),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=out_write,
+                stderr=err_write,
+                cwd=_directory(scope.project),
+                env=self._environment
+                | {
+                    "RH_WORKER_ID": worker_id,
+                    "RH_ENV": env,
+                    "RH_SCOPE": json.dumps(scope.to_meta()),
+                },
+                pass_fds=(theirs.fileno(), out_read, err_read, log_fd),
+                start_new_session=True,
+            )
+        except OSError as error:
+            for fd in (out_read, err_read):
+                os.close(fd)
+            ours.close()
+            msg = (
+                f"A worker for env {env!r} did not start. {python} cannot be run in "
+                f"{_directory(scope.project)}: {error.strerror}. Check the interpreter's path."
+            )
+            raise WorkerStartError(msg, host="") from error
+        finally:
+            theirs.close()
+            for fd in (out_write, err_write, log_fd):
+                os.close(fd)
+        ours.setblocking(False)
+        return Worker(
+            worker_id, env, scope, process, ours, (out_read, err_read), log_path, time.time()
+        )
+
+
+def worker_python(scope: Scope, own: str) -> str:
+    """Return the interpreter that a scope asks for."""
+    return os.path.expanduser(scope.python) if scope.python else own
+
+
+def _directory(project: str) -> str:
+    """Return the directory in which a worker for a project runs."""
+    return os.path.expanduser(project) if project else str(Path.home())
+
+
+def _open_log(path: Path) -> int:
+    """Open a worker's log for appending; a very long one starts again, its old part beside it."""
+    with contextlib.suppress(FileNotFoundError):
+        if path.stat().st_size > _LOG_LIMIT:
+            path.replace(path.with_suffix(".log.1"))
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+
+
+def _tail(path: Path) -> str:
+    """Return the end of a log."""
+    try:
+        with path.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - _LOG_TAIL))
+            return file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def _rest(fd: int) -> str:
+    """Return what a dead worker left in a pipe, and close it."""
+    os.set_blocking(fd, False)
+    try:
+        return os.read(fd, 64 * 1024).decode("utf-8", "replace")
+    except OSError:
+        return ""
+    finally:
+        os.close(fd)
+
+
+def death_of(worker: Worker, code: int) -> Death:
+    """Tell how a worker has ended, with its last lines; lets go of its pipes."""
+    tail = _tail(worker.log_path) + "".join(_rest(fd) for fd in worker.pipes)
+    name = signal.Signals(-code).name if code < 0 else None
+    return Death(
+        worker.pid, None if code < 0 else code, name, tail[-_LOG_TAIL:], tuple(worker.cancelled)
+    )

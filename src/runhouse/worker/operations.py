@@ -1,0 +1,146 @@
+"""What a call can do: one method for each operation of `wire.messages`."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from runhouse.errors import CallError
+from runhouse.wire import stored
+from runhouse.wire.messages import Call, Code
+from runhouse.wire.pickling import Pickled, loads, loads_frame
+from runhouse.worker import persist
+from runhouse.worker.store import Objects, add_import_roots, load_code, type_name
+from runhouse.worker.values import load_arguments
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from runhouse.wire.frames import Frame
+
+_ITERATION = "__iter__"
+
+
+class Operations:
+    """Do what calls ask for."""
+
+    def __init__(
+        self, objects: Objects, directory: Path, on_define: Callable[[str, str], None]
+    ) -> None:
+        """Store the objects to work on.
+
+        Args:
+            objects: What this worker holds.
+            directory: Where persisted objects are.
+            on_define: Called with the public name and the key of each function and class.
+        """
+        self._objects = objects
+        self._directory = directory
+        self._on_define = on_define
+        self._import_roots: list[str] = []
+        self._table: dict[str, Callable[[Call, tuple[Any, ...], dict[str, Any]], Any]] = {
+            "call": self._call,
+            "new": self._new,
+            "method": self._method,
+            "read": self._read,
+            "write": self._write,
+            "get": self._get,
+        }
+
+    def invoke(self, call: Call, frame: Frame) -> Any:
+        """Do the operation of a call and return its result.
+
+        Args:
+            call: The call.
+            frame: Its arguments. They are let go of here, unless the call may be repeated.
+        """
+        if call.op == "define":
+            return self._define(call, frame)
+        if call.op == "put":
+            return self._put(call, frame)
+        args, kwargs = load_arguments(call, frame)
+        if not call.retries:
+            frame.body, frame.buffers = b"", ()
+        return self._table[call.op](call, args, kwargs)
+
+    def _define(self, call: Call, frame: Frame) -> None:
+        """Keep a function or class that came by reference or by value."""
+        fields, pickled = loads_frame(frame)
+        code = Code(**fields)
+        add_import_roots(code.import_roots)
+        self._import_roots += [root for root in code.import_roots if root not in self._import_roots]
+        if code.module or pickled:
+            self._objects.define(call.key, loads(pickled) if pickled else load_code(code))
+        if call.new_key:
+            self._on_define(call.new_key, call.key)
+
+    def _put(self, call: Call, frame: Frame) -> None:
+        size = len(frame.body) + sum(map(len, frame.buffers))
+        self._objects.check_room(size)
+        if call.persist:
+            self.save(call.new_key, Pickled(frame.body, frame.buffers))
+        self._objects.put(call.new_key, loads_frame(frame))
+
+    def save(self, key: str, pickled: Pickled) -> None:
+        """Keep a copy of an object on disk."""
+        meta: dict[str, object] = {
+            "env": os.environ.get("RH_ENV", ""),
+            "scope": os.environ.get("RH_SCOPE", "{}"),
+            "import_roots": self._import_roots,
+        }
+        try:
+            persist.save(stored.object_path(self._directory, key), meta, pickled)
+        except OSError as error:
+            msg = (
+                f"{key!r} was not put. It cannot be written to the disk of the host: {error}. "
+                "Make room there, or put it without persist=True."
+            )
+            raise CallError(msg) from error
+
+    def wake(self, path: Path) -> None:
+        """Take an object from disk into memory."""
+        self._objects.put(stored.object_key(path), persist.load(path))
+
+    def _call(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return self._objects.definition(call.key)(*args, **kwargs)
+
+    def _new(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        """Construct an object; its type is the result."""
+        self._objects.check_room()
+        made = self._objects.definition(call.key)(*args, **kwargs)
+        self._objects.put(call.new_key, made)
+        return type_name(made)
+
+    def _owner(self, call: Call) -> Any:
+        """Return the object that a key names, or else the class or function."""
+        found = self._objects.find(call.key, self)
+        return self._objects.definition(call.key) if found is self else found
+
+    def _method(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call a method; give a property or attribute; begin an iteration."""
+        owner = self._owner(call)
+        if call.method == _ITERATION:
+            return (item for item in owner)
+        found = getattr(owner, call.method)
+        if callable(found):
+            return found(*args, **kwargs)
+        if args or kwargs:
+            msg = (
+                f"{call.key}.{call.method} cannot be called. It is no method but holds "
+                f"{type(found).__name__}. Leave out the arguments to get its value."
+            )
+            raise TypeError(msg)
+        return found
+
+    def _read(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        del args, kwargs
+        return getattr(self._owner(call), call.method)
+
+    def _write(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        del kwargs
+        setattr(self._owner(call), call.method, args[0])
+
+    def _get(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        del args, kwargs
+        return self._objects.get(call.key)
