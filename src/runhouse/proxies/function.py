@@ -14,7 +14,7 @@ from runhouse.clusters.calls import CallOptions, call_options, new_key
 from runhouse.errors import RunNotFoundError
 from runhouse.proxies.placement import Arguments, Placement, place, signature_of, take_options
 from runhouse.proxies.spread import spread
-from runhouse.registry.names import check_name
+from runhouse.registry.names import check_key
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Sequence
@@ -59,6 +59,10 @@ class Function(Generic[P, R]):
         """Return the function's name and where it runs."""
         where = self._placement.cluster.name if self._placement is not None else "not on a cluster"
         return f"<runhouse.Function {self.name!r} ({where})>"
+
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        """Pickle as a proxy: sent to a worker, it calls the function where it is."""
+        return Function, (self._code, self.name, self._placement)
 
     def to(self, cluster: Cluster | str, env: str | None = None) -> Function[P, R]:
         """Send the function to a cluster and return it as a function that runs there.
@@ -268,7 +272,7 @@ class Function(Generic[P, R]):
             Exception: What the function itself raises.
         """
         placement = self._placed("get_or_call")
-        check_name(run_name)
+        check_key(run_name)
         with contextlib.suppress(RunNotFoundError):
             run = placement.cluster.get_run(run_name)
             if run.status in ("queued", "running", "done"):
