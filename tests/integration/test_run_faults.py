@@ -204,6 +204,7 @@ def test_a_run_that_is_waited_for_is_told_as_lost_when_its_server_is_killed() ->
 def test_a_worker_that_dies_loses_its_runs_and_keys_only(rig: CutLine) -> None:
     del rig
     cluster = rh.here
+    cluster.clear()
     cluster.put("near", 1)
     cluster.put("far", 2, env="other")
     run = rh.function(sample.speak_and_wait).to(cluster, env="other").run("started", 60)

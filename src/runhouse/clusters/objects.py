@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -147,12 +148,12 @@ class Objects(Commands):
             if error.key != key:
                 raise
             missing = error
-        try:
-            return self.get_run(key).result()
-        except RunNotFoundError:
-            if default is KeyError:
-                raise missing from None
-            return default
+        if not remote:
+            with contextlib.suppress(RunNotFoundError):
+                return self.get_run(key).result()
+        if default is KeyError:
+            raise missing
+        return default
 
     def _reference(self, key: str) -> Reference:
         """Return a reference to an object that is there.
