@@ -302,6 +302,14 @@ def test_results_of_many_calls_come_in_order_or_as_they_are_made(cluster: rh.Clu
     assert list(slow_first.map([0.3, 0.01], concurrency=2)) == [0.3, 0.01]
 
 
+def test_a_map_that_is_closed_stops_its_calls(cluster: rh.Cluster) -> None:
+    results = rh.function(sample.sleep_and_return).to(cluster).map([0.01, 60, 60, 60])
+    assert next(results) == 0.01
+    assert cluster.status().running > 0
+    results.close()  # type: ignore[attr-defined]
+    wait_until(lambda: cluster.status().running == 0)
+
+
 def test_an_error_takes_the_place_of_its_result_in_a_map(cluster: rh.Cluster) -> None:
     results = rh.function(sample.fail_at_three).to(cluster).map(range(6), concurrency=2)
     assert [next(results) for _ in range(3)] == [0, 1, 2]

@@ -38,9 +38,9 @@ def wire() -> Iterator[tuple[socket.socket, Connection]]:
 def make_run(
     connection: Connection | None, *, logs: bool = True, statuses: list[str] | None = None
 ) -> Run:
-    """Return a run that nobody has started."""
+    """Return a run that nobody has started; a recorded one when its statuses are of interest."""
     seen = [] if statuses is None else statuses
-    call = Call("id", "call", "key", logs=logs)
+    call = Call("id", "call", "key", logs=logs, record=statuses is not None)
     return Run(call, Mailbox(connection), lambda run: seen.append(run.status))
 
 

@@ -169,7 +169,6 @@ class Calls:
     def _call(self, op: Operation, key: str, options: CallOptions, **fields: Any) -> Call:
         root = logging.getLogger()
         return Call(
-            run_id=secrets.token_hex(8),
             op=op,
             key=key,
             logs=options.logs,
@@ -181,7 +180,7 @@ class Calls:
             retry_on=options.retry_on,
             backoff_s=options.backoff_s,
             parent=inside.current_run_id(),
-            **{"record": bool(options.run_name), **fields},
+            **{"run_id": secrets.token_hex(8), "record": bool(options.run_name), **fields},
         )
 
     def call(
@@ -210,7 +209,7 @@ class Calls:
         except ObjectNotFoundError as error:
             if error.key != key or not target.key or not self.client.forget_home(key):
                 raise
-        return self.client.call(target, self._call(op, key, options, **fields), pickled)
+        return self.client.call(target, call, pickled)
 
     async def call_async(
         self,
@@ -229,8 +228,7 @@ class Calls:
         except ObjectNotFoundError as error:
             if error.key != key or not target.key or not self.client.forget_home(key):
                 raise
-        again = self._call(op, key, options, **fields)
-        return await call_async(self.client, target, again, pickled)
+        return await call_async(self.client, target, call, pickled)
 
     def start(
         self,

@@ -19,8 +19,7 @@ def load_arguments(call: Call, frame: Frame) -> tuple[tuple[Any, ...], dict[str,
     if call.arguments == "json":
         given = json.loads(bytes(frame.body)) if len(frame.body) else {}
         return tuple(given.get("args", ())), given.get("kwargs", {})
-    with inside.receiving():
-        args, kwargs = loads_frame(frame)
+    args, kwargs = inside.receive(loads_frame, frame)
     return args, kwargs
 
 
