@@ -55,6 +55,8 @@ class Client:
             lines.append(f"HostKeyAlias {alias}")
         self._aliases[alias] = lines
         self.forget_host_key(f"[{machine.host}]:{machine.port}", f"[::1]:{machine.port}", alias)
+        if machine.port == 22:  # whose number is not written there
+            self.forget_host_key(machine.host)
         self._write()
         return alias
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import os
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-import pathspec
+from typing import TYPE_CHECKING
 
 from runhouse.errors import SyncError
+
+if TYPE_CHECKING:
+    import pathspec
 
 # Left out wherever they are, together with virtual environments.
 TOOL_FOLDERS = (
@@ -215,5 +218,7 @@ class _GitignoreFiles:
             except OSError:
                 self._specs[folder] = None
             else:
-                self._specs[folder] = pathspec.GitIgnoreSpec.from_lines(lines)
+                # Loaded here: code in a worker, which has no pathspec, imports this module too.
+                library = importlib.import_module("pathspec")
+                self._specs[folder] = library.GitIgnoreSpec.from_lines(lines)
         return self._specs[folder]
