@@ -269,13 +269,20 @@ def _parse(frame: Frame) -> Call:
         msg = f"The message of a call cannot be read: {error}."
         raise FrameError(msg) from error
     for name, value in frame.meta.items():
-        if not isinstance(value, _TYPES[name]):
+        if not isinstance(value, _TYPES[name]) or not _is_in_range(value):
             msg = f"The message of a call has a {name} that cannot be used."
             raise FrameError(msg)
     if not _ID.fullmatch(call.run_id):
         msg = "The message of a call has an id that cannot be used."
         raise FrameError(msg)
     return call
+
+
+def _is_in_range(value: object) -> bool:
+    """Tell whether a number is 0 or more (NaN is not), and a list one of texts."""
+    if isinstance(value, list):
+        return all(isinstance(each, str) for each in value)
+    return not isinstance(value, (int, float)) or value >= 0
 
 
 def _error_frame(error: BaseException) -> Frame:
