@@ -162,7 +162,8 @@ class Runs:
         self._inside.objects.check(call)
         outbox: Outbox
         if call.record:
-            if call.name in self._named:
+            named = self._named.get(call.name)
+            if named is not None and not named.done:
                 msg = (
                     f"The run {call.name!r} was not started. One of this name is going on. Wait "
                     "for its end, cancel it, or give another name."
@@ -227,7 +228,8 @@ class Runs:
             self.running.pop(run.id, None)
             if run.call.record:  # from now on its file tells
                 self._known.pop(run.id, None)
-                self._named.pop(run.call.name, None)
+                if self._named.get(run.call.name) is run:
+                    del self._named[run.call.name]
         self._on_change()
 
     def _info(self, run: Run) -> RunInfo:
