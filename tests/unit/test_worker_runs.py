@@ -32,7 +32,7 @@ from tests.unit.wiring import full_disk, read
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -42,18 +42,24 @@ class Host:
     def __init__(self, root: Path) -> None:
         """Define what tests call."""
         self.told: list[dict[str, Any]] = []
+        self.heard: Callable[[dict[str, Any]], None] = lambda message: None
         self.counted = 0
         self.released = threading.Event()
         self.cancelled = threading.Event()
         self.root = root
         self.objects = Objects(lambda *change: None)
-        operations = Operations(self.objects, root / "objects", self.told.append)
+        operations = Operations(self.objects, root / "objects", self.tell)
         identity = Inside("worker", "server", "env", root, self.objects)
-        self.runs = Runs(identity, operations, self.told.append, lambda: None)
+        self.runs = Runs(identity, operations, self.tell, lambda: None)
         self.connections = Connections(self.runs.on_frame, self.runs.on_closed)
         self._stack = contextlib.ExitStack()
         for function in (self.count, self.wait, self.spin, self.fail, self.numbers, self.doze):
             self.objects.define(function.__name__, function)
+
+    def tell(self, message: dict[str, Any]) -> None:
+        """Take what the server is told."""
+        self.told.append(message)
+        self.heard(message)
 
     def count(self) -> int:
         """Return how often this was called."""
@@ -296,7 +302,7 @@ def test_a_malformed_call_closes_its_connection_and_nothing_else(
     host.send(good, Call("good", "call", "count"))
     assert value(read(good)) == 1
     assert host.runs.count == 1
-    assert not host.runs.running
+    wait_until(lambda: not host.runs.running)
 
 
 @pytest.mark.parametrize(
@@ -356,6 +362,23 @@ def test_a_name_is_taken_until_its_run_has_ended(host: Host) -> None:
     assert read(sock).kind == Kind.RESULT
     wait_until(lambda: not host.runs.running)
     assert host.ask(recorded("three", "count", name="nightly")).kind == Kind.STARTED
+
+
+def test_a_name_is_free_before_its_result_has_arrived(host: Host) -> None:
+    """Whoever has the result of a run may use its name again, at once."""
+    answers: list[Frame] = []
+
+    def ask_again(message: dict[str, Any]) -> None:
+        if (message["run"]["id"], message["run"]["status"]) == ("one", "done"):
+            answers.append(host.ask(recorded("two", "wait", name="nightly")))
+
+    host.heard = ask_again
+    sock = host.connect()
+    host.send(sock, recorded("one", "count", name="nightly"))
+    rest(sock)
+    assert answers[0].kind == Kind.STARTED
+    wait_until(lambda: set(host.runs.running) == {"two"})
+    assert isinstance(error(host.ask(recorded("three", "count", name="nightly"))), RunExistsError)
 
 
 def test_runs_without_a_name_do_not_mind_each_other(host: Host) -> None:
