@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from runhouse.errors import CallError, NotSerializableError, ObjectNotFoundError, StoreFullError
+from runhouse.errors import CallError, ObjectNotFoundError, StoreFullError
 from runhouse.wire import stored
 from runhouse.wire.frames import Frame
 from runhouse.wire.messages import Call, Code, Kind, Operation
-from runhouse.wire.pickling import Pickled, dumps, dumps_whole, loads
+from runhouse.wire.pickling import dumps, dumps_whole
 from runhouse.worker import inside
 from runhouse.worker.operations import Operations
 from runhouse.worker.store import Objects, memory_in_use, type_name
-from runhouse.worker.values import dump_value, load_arguments
 from tests.unit.wiring import full_disk
 
 if TYPE_CHECKING:
@@ -356,52 +355,6 @@ def test_a_file_whose_last_buffer_was_cut_is_an_error_and_no_object(
     with pytest.raises(EOFError, match="cut"):
         other.operations.wake(path)
     assert len(other.objects) == 0
-
-
-# -- values -----------------------------------------------------------------------------------
-
-
-def json_call(**fields: Any) -> Call:
-    """Return a call of somebody who speaks JSON."""
-    return Call("id", "call", "key", arguments="json", answer="json", **fields)
-
-
-@pytest.mark.parametrize(
-    ("body", "expected"),
-    [
-        (b"", ((), {})),
-        (b"{}", ((), {})),
-        (b'{"args": [1, "a", null]}', ((1, "a", None), {})),
-        (b'{"args": [], "kwargs": {"a": [1.5]}}', ((), {"a": [1.5]})),
-    ],
-)
-def test_arguments_may_be_json(body: bytes, expected: object) -> None:
-    assert load_arguments(json_call(), Frame(1, {}, body)) == expected
-
-
-@pytest.mark.parametrize("body", [b"{", b"[1]", b'"text"', b'{"args": 5}', b"\xff"])
-def test_arguments_that_are_no_json_object_are_an_error(body: bytes) -> None:
-    with pytest.raises((ValueError, TypeError, AttributeError)):
-        load_arguments(json_call(), Frame(1, {}, body))
-
-
-@pytest.mark.parametrize("value", [None, 1, 2.5, "ü", [1, [2]], {"a": None}, True])
-def test_answers_have_the_form_that_was_asked_for(value: object) -> None:
-    assert json.loads(bytes(dump_value(json_call(), value, "the result").body)) == value
-    pickled = dump_value(Call("id", "call", "key"), value, "the result")
-    assert loads(pickled.body, pickled.buffers) == value
-    nothing = dump_value(Call("id", "call", "key", answer="none"), value, "the result")
-    assert nothing == Pickled(b"null")
-
-
-@pytest.mark.parametrize("value", [object(), {1, 2}, b"bytes", {(1, 2): 3}])
-def test_an_answer_without_a_form_in_json_is_told(value: object) -> None:
-    with pytest.raises(NotSerializableError, match="The result cannot be sent: .* has no form in"):
-        dump_value(json_call(), value, "the result")
-    endless: list[object] = []
-    endless.append(endless)
-    with pytest.raises(NotSerializableError):
-        dump_value(json_call(), endless, "the result")
 
 
 class Seen:
