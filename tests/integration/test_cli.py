@@ -111,6 +111,20 @@ def test_this_machine_is_there_by_itself(rh: Cli) -> None:
     assert rh.json("stop") == {"name": "local", "stopped": True}
 
 
+def test_objects_and_runs_of_a_host(rh: Cli) -> None:
+    assert rh("put", "box", "text", '"abc"').stdout == "text was put.\n"
+    assert rh("keys", "box").stdout == "text\n"
+    assert rh("call", "box", "text.upper").stdout == "'ABC'\n"
+    words = ["text.replace", "--arg", "a", "--arg", "x", "--background", "--run-name", "there"]
+    assert rh("call", "box", *words).stdout == "there\n"
+    assert rh("result", "there", "-c", "box", "--wait").stdout == "'xbc'\n"
+    assert rh.json("logs", "there", "-c", "box") == {"name": "there", "logs": ""}
+    assert [run["key"] for run in rh.json("runs", "box")] == ["there"]
+    assert rh("result", "there").returncode == 4, "it is not on this machine"
+    assert rh("delete", "box", "text").returncode == 0
+    assert rh("stop", "box").returncode == 0
+
+
 def test_the_list_has_all_even_what_cannot_be_used(rh: Cli) -> None:
     record(rh.home, "strange", kind="teapot")
     done = rh("list", "--json")

@@ -109,6 +109,16 @@ def _going(rh: Cli) -> list[Any]:
     return [run for run in found if run["status"] in ("queued", "running")]
 
 
+def test_items_that_nobody_reads_end_the_call(rh: Cli) -> None:
+    line = f"'{RH}' call local count_to --number 100000000 | head -n 1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", line],
+        env=rh.environ, capture_output=True, text=True, check=False, timeout=30,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (141, "0\n", "")
+    wait_until(lambda: not _going(rh))
+
+
 def test_what_the_function_raises_is_shown_with_its_traceback(rh: Cli) -> None:
     done = rh("call", "local", "fail", "--code", "7")
     assert (done.returncode, done.stdout) == (1, "")
