@@ -57,7 +57,8 @@ an object under a key, or get it; describe what can be called."""
 RunStatus: TypeAlias = Literal["queued", "running", "done", "failed", "cancelled", "lost"]
 """The state of a run. Lost: its worker or its server ended before it did."""
 
-Format: TypeAlias = Literal["pickle", "json", "none"]
+Format: TypeAlias = Literal["pickle", "json", "repr", "none"]
+"""How values are written: a pickle; JSON; for answers, what `repr` gives, as JSON, or nothing."""
 
 LogEntry: TypeAlias = "tuple[str, object]"
 """`("stdout", text)`, `("stderr", text)`, or `("record", fields of a logging.LogRecord)`."""

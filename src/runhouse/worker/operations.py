@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from runhouse.errors import CallError
 from runhouse.wire import stored
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from runhouse.wire.frames import Frame
 
 _ITERATION = "__iter__"
+# What a function is called by, where only methods have names.
+_ITSELF = "call"
 
 
 class Operations:
@@ -71,7 +73,8 @@ class Operations:
         add_import_roots(code.import_roots)
         self._import_roots += [root for root in code.import_roots if root not in self._import_roots]
         if code.module or pickled:
-            self._objects.define(call.key, loads(pickled) if pickled else load_code(code))
+            found = loads(pickled) if pickled else load_code(code)
+            self._objects.define(call.key, found, call.new_key)
         if call.new_key:
             self._tell({"op": "defined", "name": call.new_key, "key": call.key})
 
@@ -112,16 +115,13 @@ class Operations:
         self._objects.put(call.new_key, made)
         return type_name(made)
 
-    def _owner(self, call: Call) -> Any:
-        """Return the object that a key names, or else the class or function."""
-        found = self._objects.find(call.key, self)
-        return self._objects.definition(call.key) if found is self else found
-
     def _method(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Call a method; give a property or attribute; begin an iteration."""
-        owner = self._owner(call)
+        """Call a method, or what the key names itself; give an attribute; begin an iteration."""
+        owner = self._objects.owner(call.key)
         if call.method == _ITERATION:
             return (item for item in owner)
+        if not call.method or (call.method == _ITSELF and not hasattr(owner, _ITSELF)):
+            return self._call_itself(call, owner)(*args, **kwargs)
         found = getattr(owner, call.method)
         if callable(found):
             return found(*args, **kwargs)
@@ -133,13 +133,27 @@ class Operations:
             raise TypeError(msg)
         return found
 
+    def _call_itself(self, call: Call, owner: Any) -> Callable[..., Any]:
+        """Return a function, a class, or an object that can be called.
+
+        Raises:
+            TypeError: It cannot be.
+        """
+        if not callable(owner):
+            msg = (
+                f"{call.key} cannot be called. It is no function but holds {type(owner).__name__}. "
+                f"Name a method, as {call.key}.method, or get the object."
+            )
+            raise TypeError(msg)
+        return cast("Callable[..., Any]", owner)
+
     def _read(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         del args, kwargs
-        return getattr(self._owner(call), call.method)
+        return getattr(self._objects.owner(call.key), call.method)
 
     def _write(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         del kwargs
-        setattr(self._owner(call), call.method, args[0])
+        setattr(self._objects.owner(call.key), call.method, args[0])
 
     def _get(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         del args, kwargs

@@ -33,6 +33,8 @@ def dump_value(call: Call, value: object, what: str) -> Pickled:
         return dumps(value, what=what)
     if call.answer == "none":
         return Pickled(b"null")
+    if call.answer == "repr":
+        value = repr(value)
     try:
         return Pickled(json.dumps(value).encode())
     except (TypeError, ValueError) as error:
