@@ -17,7 +17,7 @@ import numpy as np
 
 import runhouse as rh
 from bench import functions
-from bench.peers import MEGABYTE, Bulk, bulk_service, http_echo, item_service
+from bench.limits import MEGABYTE, Bulk, bulk_service, http_echo, item_service
 from bench.rows import Row
 from bench.starts import first_result, local_home, run_python
 from runhouse.server.nodes import resident_bytes
