@@ -70,7 +70,7 @@ class Row:
         """Return the row as a JSON object."""
         return {
             **asdict(self),
-            "ratio": None if self.peer is None else self.ours / self.peer,
+            "ratio": self.ours / self.peer if self.peer else None,
             "figure": self.figure,
             "holds": self.holds(self.bound),
             "holds_later": self.holds(self.later),

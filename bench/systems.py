@@ -84,12 +84,17 @@ def peer_rows(found: dict[str, Figures]) -> list[Row]:
 def _measure(system: System, into: Figures, *, quick: bool) -> None:
     """Take a system's figures; those that were taken before a failure stay."""
     python = _python(system)
-    into.update(_Run(system, python).figures())
+    into["import_s"] = _import_time(system, python, 2 if quick else 7)
+    for line, _ in _answers(system, python, "figures"):
+        into.update(json.loads(line))
     times: list[float] = []
     while not times or (len(times) < 3 and sum(times) < _ENOUGH_S and not quick):
-        times.append(_Run(system, python).first())
+        for line, took in _answers(system, python, "first"):
+            if line != "7\n":
+                msg = f"its first result was {line!r}"
+                raise PeerError(msg)
+            times.append(took)
     into["first_s"] = median(times)
-    into["import_s"] = _import_time(system, python, 2 if quick else 7)
 
 
 def _python(system: System) -> str:
@@ -144,63 +149,54 @@ def _environment(system: System, home: str) -> dict[str, str]:
     }
 
 
-class _Run:
-    """Start a system's script in a new home, once, and end all of it."""
+def _answers(system: System, python: str, word: str) -> Iterator[tuple[str, float]]:
+    """Start a system's script in a new home, and end all of it after its last line.
 
-    def __init__(self, system: System, python: str) -> None:
-        self._system = system
-        self._command = [python, system.script]
-
-    def first(self) -> float:
-        """Return how long it takes to the first result, with nothing running before."""
-        answer, took = self._answer("first")
-        if answer != "7\n":
-            msg = f"its first result was {answer!r}"
+    Yields:
+        Each line that it prints, with the seconds since its start.
+    """
+    with TemporaryDirectory(prefix="rh-p-", ignore_cleanup_errors=True) as home, ended_whole():
+        project, log = Path(home, "project"), Path(home, "log")
+        shutil.copytree(_SCRIPTS, project, ignore=shutil.ignore_patterns("__*"))
+        (project / "pyproject.toml").touch()
+        began = time.perf_counter()
+        with log.open("wb") as errors:
+            process = subprocess.Popen(
+                [python, system.script, word],
+                cwd=project,
+                env=_environment(system, home),
+                start_new_session=True,  # Ctrl-C is for us
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
+        for line in _lines(process):
+            yield line, time.perf_counter() - began
+        if process.returncode:
+            last = log.read_text(errors="replace").strip().splitlines()[-1:]
+            msg = f"it failed: {''.join(last)}"
             raise PeerError(msg)
-        return took
 
-    def figures(self) -> Figures:
-        """Return what the script measures."""
-        found: Figures = json.loads(self._answer("figures")[0])
-        return found
 
-    def _answer(self, word: str) -> tuple[str, float]:
-        """Return the line that the script prints, and how long it took."""
-        with TemporaryDirectory(prefix="rh-p-", ignore_cleanup_errors=True) as home, ended_whole():
-            project = Path(home, "project")
-            shutil.copytree(_SCRIPTS, project, ignore=shutil.ignore_patterns("__*"))
-            (project / "pyproject.toml").touch()
-            log = Path(home, "log")
-            with log.open("wb") as errors:
-                began = time.perf_counter()
-                process = subprocess.Popen(
-                    [*self._command, word],
-                    cwd=project,
-                    env=_environment(self._system, home),
-                    start_new_session=True,  # Ctrl-C is for us
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=errors,
-                    text=True,
-                )
-            timer = threading.Timer(_LONGEST_S, process.kill)
-            timer.daemon = True
-            timer.start()
-            assert process.stdout is not None
+def _lines(process: subprocess.Popen[str]) -> Iterator[str]:
+    """Yield what a process prints until it closes its output; wait for each line so long only."""
+    assert process.stdout is not None
+    while True:
+        timer = threading.Timer(_LONGEST_S, process.kill)
+        timer.start()
+        try:
             line = process.stdout.readline()
-            took = time.perf_counter() - began
+        finally:
             timer.cancel()
-            if not line:
-                raise PeerError(_reason(took, log))
-            return line, took
-
-
-def _reason(took: float, log: Path) -> str:
-    """Say why a script gave no answer."""
-    if took >= _LONGEST_S:
-        return f"it did not answer within {_LONGEST_S:g} s"
-    last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["without a word"]
-    return f"it failed: {last[0]}"
+        if not line:
+            break
+        yield line
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(1)  # it goes on when all is well
+    if process.returncode == -signal.SIGKILL:
+        msg = f"it did not answer within {_LONGEST_S:g} s"
+        raise PeerError(msg)
 
 
 @contextmanager

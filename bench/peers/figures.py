@@ -1,4 +1,4 @@
-"""What each peer's script does: take the same figures, and print them as one JSON object.
+"""What each peer's script does: take the same figures, and print each as a JSON object on a line.
 
     python ray_peer.py first       # print the first result; the time until then is taken outside
     python ray_peer.py figures
@@ -18,12 +18,13 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median, quantiles
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
 
 CALLERS = 32
@@ -65,31 +66,28 @@ def main(start: Callable[[], AbstractContextManager[Peer]]) -> None:
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # the peers print much
     with start() as peer:
-        first = str(peer.call(7))
-        answer = first if sys.argv[1] == "first" else json.dumps(figures(peer))
-        out.write(answer + "\n")
-        out.flush()
+        lines = [str(peer.call(7))] if sys.argv[1] == "first" else map(json.dumps, figures(peer))
+        for line in lines:
+            out.write(f"{line}\n")
+            out.flush()
+        out.close()
         sys.stdin.read()  # whoever started this ends it
 
 
-def figures(peer: Peer) -> dict[str, float]:
-    """Take all figures: seconds, calls and items per second, GB/s, bytes."""
-    found = {"idle_bytes": idle_bytes(own=peer.server_inside)}
+def figures(peer: Peer) -> Iterator[dict[str, float]]:
+    """Take one figure after the other: seconds, calls and items per second, GB/s, bytes."""
+    yield {"idle_bytes": idle_bytes(own=peer.server_inside)}
     call_times = times(peer.call)
-    found["call_p50_s"], found["call_p99_s"] = median(call_times), quantiles(call_times, n=100)[98]
+    yield {"call_p50_s": median(call_times), "call_p99_s": quantiles(call_times, n=100)[98]}
     if peer.quiet_call:
-        found["quiet_call_p50_s"] = median(times(peer.quiet_call))
-    found["calls_per_s"] = rate(peer.many, CALLERS, _ROUND_S)
+        yield {"quiet_call_p50_s": median(times(peer.quiet_call))}
+    yield {"calls_per_s": rate(peer.many, CALLERS, _ROUND_S)}
     array = peer.make(BULK).copy()
-    for name, action in (
-        ("argument_gb_per_s", lambda: peer.take(array)),
-        ("result_gb_per_s", lambda: peer.make(BULK)),
-    ):
-        found[name] = BULK / 1e9 / bulk_time(action)
+    yield {"argument_gb_per_s": BULK / 1e9 / bulk_time(lambda: peer.take(array))}
+    yield {"result_gb_per_s": BULK / 1e9 / bulk_time(lambda: peer.make(BULK))}
     items = peer.items
     if items:
-        found["items_per_s"] = rate(lambda count: sum(1 for _ in items(count)), 8, _ITEMS_S)
-    return found
+        yield {"items_per_s": rate(lambda count: sum(1 for _ in items(count)), 8, _ITEMS_S)}
 
 
 def seconds(action: Callable[[], object]) -> float:
@@ -111,7 +109,7 @@ def times(call: Callable[[int], object]) -> list[float]:
 
 
 def bulk_time(action: Callable[[], object]) -> float:
-    """Return how long an action takes that touches memory for the first time when it is first done."""
+    """Return how long an action takes, but for the first time, when it meets untouched memory."""
     measured: list[float] = []
     while len(measured) < 2 or (len(measured) < 7 and sum(measured) < _BULK_S):
         measured.append(seconds(action))
@@ -120,9 +118,9 @@ def bulk_time(action: Callable[[], object]) -> float:
 
 def rate(many: Callable[[int], object], count: int, round_s: float) -> float:
     """Return how many are done in a second: the median of rounds of at least `round_s`."""
-    while (took := seconds(lambda: many(count))) < round_s:
-        count = int(count * min(10.0, 1.5 * round_s / took))
-    return count / median(seconds(lambda: many(count)) for _ in range(3))
+    while (took := seconds(partial(many, count))) < round_s:
+        count = int(count * min(10.0, 1.5 * round_s / took)) + 1
+    return count / median(seconds(partial(many, count)) for _ in range(3))
 
 
 def all_callers(call: Callable[[int], object], count: int) -> None:
@@ -173,6 +171,16 @@ def pss_bytes(pid: int) -> int:
     except OSError:
         return 0
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+
+
+def wait_until(is_so: Callable[[], bool], longest_s: float) -> None:
+    """Wait for something to start."""
+    until = time.monotonic() + longest_s
+    while not is_so():
+        if time.monotonic() > until:
+            msg = f"It did not start within {longest_s:g} s."
+            raise TimeoutError(msg)
+        time.sleep(0.005)
 
 
 def free_port() -> int:

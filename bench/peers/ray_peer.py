@@ -31,7 +31,7 @@ class Worker:
 
     def numbers(self, count: int) -> Iterator[int]:
         """Yield numbers."""
-        for number in range(count):  # Ray cannot take `yield from`
+        for number in range(count):  # noqa: UP028 - Ray cannot take `yield from`
             yield number
 
 

@@ -6,15 +6,15 @@ import contextlib
 import importlib
 import os
 import pickle
+import socket
 import subprocess
 import sys
 import threading
-import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import rpyc
-from figures import Peer, all_callers, main
+from figures import Peer, all_callers, main, wait_until
 from rpyc.core.channel import Channel
 from rpyc.utils.server import ThreadedServer
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Channel.COMPRESSION_THRESHOLD = 1 << 40  # compressing is slower than the connection
-# It copies what is left of a message for each piece that the socket takes: a whole array lasts longer
-# than its own time-out of 30 s.
+# It copies what is left of a message for each piece that the socket takes: a whole array lasts
+# longer than its own time-out of 30 s.
 _PIECE = 1 << 20
 
 
@@ -64,16 +64,10 @@ class Work(rpyc.Service):
         yield from range(count)
 
 
-def connect(path: str) -> Any:
-    """Open a connection to the server, which may still be starting."""
-    until = time.monotonic() + 30
-    while True:
-        try:
-            return rpyc.utils.factory.unix_connect(path)
-        except OSError:
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.005)
+def answers(path: str) -> bool:
+    """Tell whether the server listens."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(path) == 0
 
 
 @contextlib.contextmanager
@@ -84,7 +78,7 @@ def start() -> Iterator[Peer]:
 
     def root() -> Any:
         if not hasattr(own, "connection"):
-            own.connection = connect(path)
+            own.connection = rpyc.utils.factory.unix_connect(path)
             own.root = own.connection.root
             own.identity = own.root.identity  # looked up once: that is a round trip, too
         return own.root
@@ -100,6 +94,7 @@ def start() -> Iterator[Peer]:
 
     with subprocess.Popen([sys.executable, __file__, "serve", path]) as server:
         try:
+            wait_until(lambda: answers(path), 30)
             yield Peer(
                 call=identity,
                 many=partial(all_callers, identity),

@@ -9,16 +9,16 @@ import contextlib
 import os
 import subprocess
 import sys
-import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.error import URLError
 from urllib.request import urlopen
 
-import runhouse as rh
 import work
-from figures import Peer, all_callers, free_port, main
+from figures import Peer, all_callers, free_port, main, wait_until
+
+import runhouse as rh
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +46,7 @@ def start() -> Iterator[Peer]:
     command += [f"--port={port}", f"--api-server-url={_NOWHERE}"]
     with subprocess.Popen(command) as server:
         try:
-            wait_for(f"http://127.0.0.1:{port}/check")
+            wait_until(lambda: answers(f"http://127.0.0.1:{port}/check"), 100)
             box = rh.cluster(
                 name="box",
                 host="127.0.0.1",
@@ -59,18 +59,13 @@ def start() -> Iterator[Peer]:
             server.kill()
 
 
-def wait_for(url: str) -> None:
-    """Wait until a server answers."""
-    until = time.monotonic() + 100
-    while True:
-        try:
-            urlopen(url, timeout=5).close()  # noqa: S310 - our own server
-        except (URLError, OSError):
-            if time.monotonic() > until:
-                raise
-            time.sleep(0.02)
-        else:
-            return
+def answers(url: str) -> bool:
+    """Tell whether a server answers."""
+    try:
+        urlopen(url, timeout=5).close()  # noqa: S310 - our own server
+    except (URLError, OSError):
+        return False
+    return True
 
 
 class _Sent:
