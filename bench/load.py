@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import resource
 import sys
-import threading
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import runhouse as rh
 from bench import functions
+from bench.callers import call_from_threads
 from bench.peers.figures import seconds
 from bench.rows import Row
 from bench.usage import Peak, server_pid, settled, usage
@@ -21,6 +22,8 @@ from runhouse.wire.messages import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from bench.usage import Usage
 
 HUGE = 3_000_000_000
 CONNECTIONS = 1000
@@ -36,21 +39,18 @@ def memory_rows(*, quick: bool) -> list[Row]:
     if os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") < _ROOM * size:
         sys.stderr.write(f"memory: left out, it needs {_ROOM * size / 1e9:g} GB that are free\n")
         return []
-    take = rh.function(functions.size_of).to(rh.here)
-    take_bytes = rh.function(functions.size_of_bytes).to(rh.here)
-    make = rh.function(functions.make_array).to(rh.here)
-    make_bytes = rh.function(functions.make_bytes).to(rh.here)
     own_pid, server = rh.function(functions.own_pid).to(rh.here), Peak(server_pid())
     rows = []
-    for name, prepare, act in (
-        ("array argument", lambda: np.ones(size, dtype="u1"), take),
-        ("array result", lambda: size, make),
-        ("bytes argument", lambda: bytes(size), take_bytes),
-        ("bytes result", lambda: size, make_bytes),
-    ):
-        argument = prepare()
+    kinds: tuple[tuple[str, Callable[[], object], Callable[[Any], object]], ...] = (
+        ("array argument", lambda: np.ones(size, dtype="u1"), functions.size_of),
+        ("array result", lambda: size, functions.make_array),
+        ("bytes argument", lambda: b"x" * size, functions.size_of_bytes),
+        ("bytes result", lambda: size, functions.make_bytes),
+    )
+    for name, prepare, function in kinds:
+        remote, argument = rh.function(function).to(rh.here), prepare()
         peak = Peak(own_pid())  # with this call the worker lets go of the last result
-        act(argument)
+        remote(argument)
         del argument
         growth = peak.growth_bytes() / size
         what = f"{size / 1e9:g} GB {name}, worker's peak"
@@ -65,8 +65,9 @@ def scale_rows(*, quick: bool) -> list[Row]:
     number = 100 if quick else CONNECTIONS
     rh.function(functions.identity).to(rh.here)(1)
     server = server_pid()
-    hold = rh.function(functions.hold).to(rh.here)
-    _at_once(lambda: hold(0), CALLS)  # what grows once only is no leak
+    hold: Callable[[float], object] = rh.function(functions.hold).to(rh.here)
+    for duration in (0, _HELD_S):  # what grows once only is no leak
+        _at_once(partial(hold, duration), CALLS)
     with _descriptors(number + CALLS + 500):
         return [*_connection_rows(server, number), *_call_rows(server, hold)]
 
@@ -74,34 +75,38 @@ def scale_rows(*, quick: bool) -> list[Row]:
 def _connection_rows(server: int, number: int) -> list[Row]:
     """Hold connections open that say nothing."""
     target, host = Target(rh.here.env_name(None), Scope()), rh.here.host_of()
-    greet(host, target, 60).sock.close()  # starts the worker
-    before = usage(server)
-    with ExitStack() as stack:
-        opened = seconds(
-            lambda: [stack.enter_context(greet(host, target, 60).sock) for _ in range(number)]
-        )
-        held = usage(server)
+
+    def hold() -> tuple[float, Usage]:
+        with ExitStack() as stack:
+            opened = seconds(
+                lambda: [stack.enter_context(greet(host, target, 60).sock) for _ in range(number)]
+            )
+            return opened, usage(server)
+
+    hold()  # starts the worker and its spare threads
+    before = settled(server, None, 3)
+    opened, held = hold()
     left = settled(server, before, _SETTLED_S)
     name = f"{number:,} idle connections"
     memory, stayed = ((state.memory_bytes - before.memory_bytes) / 1e6 for state in (held, left))
     return [
         Row(f"{name}, to open them", opened, "s", None, "", 5, 2, "less"),
         Row(f"{name}, memory", memory, "MB", None, "", 50, 20, "less"),
-        Row(f"{name}, memory that stays", stayed, "MB", None, "", 10, 5, "less"),
+        Row(f"{name}, memory that stays", stayed, "MB", None, "", 10, 10, "less"),
         _left_row(name, left.more_than(before)),
     ]
 
 
 def _call_rows(server: int, hold: Callable[[float], object]) -> list[Row]:
     """Make calls at once that take some time."""
-    before = usage(server)
-    took = seconds(lambda: _at_once(lambda: hold(_HELD_S), CALLS))
+    before = settled(server, None, 3)
+    took = seconds(lambda: _at_once(partial(hold, _HELD_S), CALLS))
     left = settled(server, before, _SETTLED_S)
     name = f"{CALLS} calls of {_HELD_S:g} s at once"
     stayed = (left.memory_bytes - before.memory_bytes) / 1e6
     return [
         Row(name, took, "s", _HELD_S, "one call", 5, 2, "less", by="figure"),
-        Row(f"{name}, memory that stays", stayed, "MB", None, "", 10, 5, "less"),
+        Row(f"{name}, memory that stays", stayed, "MB", None, "", 10, 10, "less"),
         _left_row(name, left.more_than(before)),
     ]
 
@@ -112,23 +117,9 @@ def _left_row(name: str, number: int) -> Row:
 
 
 def _at_once(call: Callable[[], object], number: int) -> None:
-    """Make calls from as many threads."""
-    failed: list[BaseException] = []
-
-    def caller() -> None:
-        try:
-            call()
-        except BaseException as error:  # noqa: BLE001 - told by the thread that waits
-            failed.append(error)
-
-    threads = [threading.Thread(target=caller, daemon=True) for _ in range(number)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    """Make calls from as many threads, and close their connections."""
+    call_from_threads(call, number)
     rh.here.disconnect()
-    if failed:
-        raise failed[0]
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import random
 import sys
@@ -10,7 +11,7 @@ import threading
 import time
 from collections import Counter
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -38,20 +39,16 @@ def _expect(is_so: bool) -> None:
         raise AssertionError(msg)
 
 
+def _remote(function: Callable[..., Any]) -> Callable[..., Any]:
+    return rh.function(function).to(rh.here)
+
+
 def _kinds() -> dict[str, Callable[[], None]]:
     """Return what is done, by name; each does its part and checks the answer."""
-    identity, identity_async, numbers, fail, size_of, make = (
-        rh.function(each).to(rh.here)
-        for each in (
-            functions.identity,
-            functions.identity_async,
-            functions.numbers,
-            functions.fail,
-            functions.size_of,
-            functions.make_array,
-        )
-    )
-    counters = rh.module(functions.Counter).to(rh.here)
+    identity, identity_async = _remote(functions.identity), _remote(functions.identity_async)
+    numbers, fail = _remote(functions.numbers), _remote(functions.fail)
+    size_of, make = _remote(functions.size_of), _remote(functions.make_array)
+    counters: Callable[..., functions.Counter] = rh.module(functions.Counter).to(rh.here)
 
     def value() -> None:
         _expect(identity({"a": [1, 2.5, None]}) == {"a": [1, 2.5, None]})
@@ -60,9 +57,8 @@ def _kinds() -> dict[str, Callable[[], None]]:
         _expect(sum(numbers(50)) == 1225)
 
     def cancelled_generator() -> None:
-        items = numbers(100_000_000)
-        _expect(list(itertools.islice(items, 3)) == [0, 1, 2])
-        items.close()  # type: ignore[attr-defined]  # it is a generator
+        with contextlib.closing(numbers(100_000_000)) as items:
+            _expect(list(itertools.islice(items, 3)) == [0, 1, 2])
 
     def exception() -> None:
         try:
@@ -83,8 +79,8 @@ def _kinds() -> dict[str, Callable[[], None]]:
         _expect(len(make(len(_MEGABYTE))) == len(_MEGABYTE))
 
     def asynchronous() -> None:
-        async def several() -> list[int]:
-            return await asyncio.gather(*(identity_async(number) for number in range(4)))
+        async def several() -> list[object]:
+            return list(await asyncio.gather(*map(identity_async, range(4))))
 
         _expect(asyncio.run(several()) == [0, 1, 2, 3])
 

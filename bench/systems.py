@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 OURS = "ours"
 _ROOT = Path(__file__).parents[1]
-_SCRIPTS = Path(__file__).with_name("peers")
+SCRIPTS = Path(__file__).with_name("peers")
 _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER
-_LONGEST_S = 120.0
+LONGEST_S = 120.0
 _INSTALLING_S = 900.0
 _ENOUGH_S = 10.0
 
@@ -85,11 +85,11 @@ def _measure(system: System, into: Figures, *, quick: bool) -> None:
     """Take a system's figures; those that were taken before a failure stay."""
     python = _python(system)
     into["import_s"] = _import_time(system, python, 2 if quick else 7)
-    for line, _ in _answers(system, python, "figures"):
+    for line, _ in answers(system, python, "figures"):
         into.update(json.loads(line))
     times: list[float] = []
     while not times or (len(times) < 3 and sum(times) < _ENOUGH_S and not quick):
-        for line, took in _answers(system, python, "first"):
+        for line, took in answers(system, python, "first"):
             if line != "7\n":
                 msg = f"its first result was {line!r}"
                 raise PeerError(msg)
@@ -149,7 +149,7 @@ def _environment(system: System, home: str) -> dict[str, str]:
     }
 
 
-def _answers(system: System, python: str, word: str) -> Iterator[tuple[str, float]]:
+def answers(system: System, python: str, word: str) -> Iterator[tuple[str, float]]:
     """Start a system's script in a new home, and end all of it after its last line.
 
     Yields:
@@ -157,7 +157,7 @@ def _answers(system: System, python: str, word: str) -> Iterator[tuple[str, floa
     """
     with TemporaryDirectory(prefix="rh-p-", ignore_cleanup_errors=True) as home, ended_whole():
         project, log = Path(home, "project"), Path(home, "log")
-        shutil.copytree(_SCRIPTS, project, ignore=shutil.ignore_patterns("__*"))
+        shutil.copytree(SCRIPTS, project, ignore=shutil.ignore_patterns("__*"))
         (project / "pyproject.toml").touch()
         began = time.perf_counter()
         with log.open("wb") as errors:
@@ -171,19 +171,31 @@ def _answers(system: System, python: str, word: str) -> Iterator[tuple[str, floa
                 stderr=errors,
                 text=True,
             )
-        for line in _lines(process):
-            yield line, time.perf_counter() - began
-        if process.returncode:
+        try:
+            for line in _lines(process):
+                yield line, time.perf_counter() - began
+            failed = process.returncode  # None while it goes on, as it should
+        finally:
+            _end(process)
+        if failed:
             last = log.read_text(errors="replace").strip().splitlines()[-1:]
             msg = f"it failed: {''.join(last)}"
             raise PeerError(msg)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
 
 
 def _lines(process: subprocess.Popen[str]) -> Iterator[str]:
     """Yield what a process prints until it closes its output; wait for each line so long only."""
     assert process.stdout is not None
     while True:
-        timer = threading.Timer(_LONGEST_S, process.kill)
+        timer = threading.Timer(LONGEST_S, process.kill)
         timer.start()
         try:
             line = process.stdout.readline()
@@ -195,7 +207,7 @@ def _lines(process: subprocess.Popen[str]) -> Iterator[str]:
     with suppress(subprocess.TimeoutExpired):
         process.wait(1)  # it goes on when all is well
     if process.returncode == -signal.SIGKILL:
-        msg = f"it did not answer within {_LONGEST_S:g} s"
+        msg = f"it did not answer within {LONGEST_S:g} s"
         raise PeerError(msg)
 
 

@@ -55,12 +55,21 @@ def _entries(pid: int, folder: str) -> int:
         return 0
 
 
-def settled(server: int, before: Usage, longest_s: float) -> Usage:
-    """Return what a server takes when it has given back what it will give back."""
+def settled(server: int, before: Usage | None, longest_s: float) -> Usage:
+    """Return what a server takes when it has given back what it will give back.
+
+    Args:
+        server: Its process.
+        before: What it took before, which is not waited for any longer; None when not known.
+        longest_s: Longest wait.
+    """
     until = time.monotonic() + longest_s
-    while (now := usage(server)).more_than(before) and time.monotonic() < until:
+    while time.monotonic() < until:
+        now = usage(server)
+        if before is not None and not now.more_than(before):
+            return now
         time.sleep(_PAUSE_S)
-    return now
+    return usage(server)
 
 
 def server_pid() -> int:
