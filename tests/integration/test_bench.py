@@ -106,18 +106,18 @@ def test_a_peer_that_fails_says_why(
 
 
 def test_what_a_peer_has_started_and_detached_is_ended() -> None:
-    forked = "import os, time; print(os.fork() or os.getpid(), flush=True); time.sleep(600)"
+    forked = "import os, time; n = os.fork(); n and print(os.getpid(), n, flush=True)"
+    forked += "; time.sleep(600)"
     program = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {forked!r}])"
-    with systems.ended_whole():
-        done = subprocess.Popen(
-            [sys.executable, "-c", program],
-            stdout=subprocess.PIPE,
-            start_new_session=True,
-        )
+    command = [sys.executable, "-c", program]
+    with (
+        systems.ended_whole(),
+        subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as done,
+    ):
         assert done.stdout is not None
-        pids = {int(done.stdout.readline()) for _ in range(2)}
+        pids = [int(word) for word in done.stdout.readline().split()]
         assert done.wait(10) == 0
-        done.stdout.close()
+        assert len(pids) == 2
         assert all(map(is_running, pids))
     assert not any(map(is_running, pids))
 
