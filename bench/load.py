@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import sys
 from contextlib import ExitStack, contextmanager
@@ -16,7 +15,7 @@ from bench import functions
 from bench.callers import call_from_threads
 from bench.peers.figures import seconds
 from bench.rows import Row
-from bench.usage import Peak, server_pid, settled, usage
+from bench.usage import Peak, available_bytes, server_pid, settled, usage
 from runhouse.client.endpoint import Target, greet
 from runhouse.wire.messages import Scope
 
@@ -36,7 +35,7 @@ _ROOM = 5  # this many times a huge value, for both sides and copies that should
 def memory_rows(*, quick: bool) -> list[Row]:
     """Measure how far memory rises above a huge argument and a huge result."""
     size = HUGE // 10 if quick else HUGE
-    if os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") < _ROOM * size:
+    if available_bytes() < _ROOM * size:
         sys.stderr.write(f"memory: left out, it needs {_ROOM * size / 1e9:g} GB that are free\n")
         return []
     own_pid, server = rh.function(functions.own_pid).to(rh.here), Peak(server_pid())

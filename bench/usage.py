@@ -77,6 +77,20 @@ def server_pid() -> int:
     return rh.here.status().pid
 
 
+def available_bytes() -> int:
+    """Return how much memory this machine can give without swapping."""
+    return _field(Path("/proc/meminfo"), "MemAvailable")
+
+
+def _field(file: Path, name: str) -> int:
+    """Return a size from one of the kernel's tables, in bytes."""
+    for line in file.read_text().splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1]) * 1024
+    msg = f"{file} has no {name}"
+    raise LookupError(msg)
+
+
 class Peak:
     """Measure how far a process's memory rises (RSS, by the kernel's own mark)."""
 
@@ -84,15 +98,8 @@ class Peak:
         """Set the mark to what the process takes now."""
         self._status = Path(f"/proc/{pid}/status")
         Path(f"/proc/{pid}/clear_refs").write_text("5")
-        self._before = self._field("VmRSS")
+        self._before = _field(self._status, "VmRSS")
 
     def growth_bytes(self) -> int:
         """Return how much more the process has taken since, at most."""
-        return self._field("VmHWM") - self._before
-
-    def _field(self, name: str) -> int:
-        for line in self._status.read_text().splitlines():
-            if line.startswith(f"{name}:"):
-                return int(line.split()[1]) * 1024
-        msg = f"{self._status} has no {name}"
-        raise LookupError(msg)
+        return _field(self._status, "VmHWM") - self._before
