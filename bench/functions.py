@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +28,7 @@ def make_array(size: int) -> np.ndarray:
     return np.ones(size, dtype="u1")
 
 
-def size_of_bytes(data: bytearray) -> int:
+def size_of_bytes(data: bytes) -> int:
     """Return how many bytes arrived."""
     return len(data)
 
@@ -33,3 +36,42 @@ def size_of_bytes(data: bytearray) -> int:
 def numbers(count: int) -> Iterator[int]:
     """Yield numbers."""
     yield from range(count)
+
+
+async def identity_async(value: Any) -> Any:
+    """Return the argument, a moment later."""
+    await asyncio.sleep(0)
+    return value
+
+
+def make_bytes(size: int) -> bytes:
+    """Return that many bytes, which are not zero: memory of zeros would not be there yet."""
+    return b"x" * size
+
+
+def hold(duration_s: float) -> None:
+    """Take some time."""
+    time.sleep(duration_s)
+
+
+def own_pid() -> int:
+    """Return the process that this runs in."""
+    return os.getpid()
+
+
+def fail(text: str) -> None:
+    """Raise."""
+    raise ValueError(text)
+
+
+class Counter:
+    """Count."""
+
+    def __init__(self) -> None:
+        """Begin at zero."""
+        self.count = 0
+
+    def add(self, number: int) -> int:
+        """Add a number, and return the sum."""
+        self.count += number
+        return self.count

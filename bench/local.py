@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
 import time
 from contextlib import ExitStack
 from functools import partial
@@ -17,7 +16,8 @@ import numpy as np
 
 import runhouse as rh
 from bench import functions
-from bench.peers import MEGABYTE, Bulk, bulk_service, http_echo, item_service
+from bench.callers import call_from_threads
+from bench.limits import MEGABYTE, Bulk, bulk_service, http_echo, item_service
 from bench.rows import Row
 from bench.starts import first_result, local_home, run_python
 from runhouse.server.nodes import resident_bytes
@@ -71,8 +71,8 @@ def rate_rows(*, quick: bool) -> list[Row]:
     each = 30 if quick else 200
     with http_echo() as echo:
         ours, peer = (
-            partial(_all_callers, lambda: remote(1), each),
-            partial(_all_callers, echo, each),
+            partial(call_from_threads, lambda: remote(1), CALLERS, each),
+            partial(call_from_threads, echo, CALLERS, each),
         )
         interleaved(ours, peer, 1, 1)
         mine, theirs = (
@@ -81,18 +81,6 @@ def rate_rows(*, quick: bool) -> list[Row]:
         )
     name, against = f"calls/s, {CALLERS} callers", f"HTTP echo, {CALLERS} callers"
     return [Row(name, mine, "/s", theirs, against, 1500, 4438, "more", by="figure")]
-
-
-def _all_callers(action: Callable[[], object], each: int) -> None:
-    def caller() -> None:
-        for _ in range(each):
-            action()
-
-    threads = [threading.Thread(target=caller) for _ in range(CALLERS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
 
 
 def bulk_rows(*, quick: bool) -> list[Row]:

@@ -16,8 +16,8 @@ import numpy as np
 
 import runhouse as rh
 from bench import functions
+from bench.limits import Bulk, bulk_service, cold_ssh, ssh_forward
 from bench.local import BULK, interleaved, seconds
-from bench.peers import Bulk, bulk_service, cold_ssh, ssh_forward
 from bench.rows import Row
 from bench.starts import first_result
 from tests.rigs import interpreters

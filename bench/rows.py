@@ -4,7 +4,23 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
+
+# What was measured of one system: seconds, per second, GB/s, bytes; the name says which.
+Figures: TypeAlias = "dict[str, float]"
+
+_OTHERS = (
+    ("call_p50_s", "no-op call, p50", "ms", 1e3),
+    ("call_p99_s", "no-op call, p99", "ms", 1e3),
+    ("quiet_call_p50_s", "the same, logs off, p50", "ms", 1e3),
+    ("calls_per_s", "calls/s", "/s", 1),
+    ("argument_gb_per_s", "100 MB argument", "GB/s", 1),
+    ("result_gb_per_s", "100 MB result", "GB/s", 1),
+    ("items_per_s", "generator items", "/s", 1),
+    ("import_s", "import", "ms", 1e3),
+    ("first_s", "nothing running -> first local result", "s", 1),
+    ("idle_bytes", "idle server + one worker, PSS", "MB", 1e-6),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +70,7 @@ class Row:
         """Return the row as a JSON object."""
         return {
             **asdict(self),
-            "ratio": None if self.peer is None else self.ours / self.peer,
+            "ratio": self.ours / self.peer if self.peer else None,
             "figure": self.figure,
             "holds": self.holds(self.bound),
             "holds_later": self.holds(self.later),
@@ -83,4 +99,20 @@ def print_table(rows: list[Row]) -> None:
             over = "+" if row.peer is not None and row.by == "difference" else ""
             cells.append(f"{sign} {over}{_number(bound)} {row.bounded_unit} {mark}")
         lines.append(f"| {' | '.join(cells)} |")
+    sys.stdout.write("\n".join(lines) + "\n")
+
+
+def print_others(found: dict[str, Figures]) -> None:
+    """Print what other systems did in the same run as a Markdown table."""
+    if not found:
+        return
+    lines = [
+        "",
+        f"| others, same run | {' | '.join(found)} |",
+        f"|---{'|---' * len(found)}|",
+    ]
+    for key, name, unit, scale in _OTHERS:
+        figures = (each.get(key) for each in found.values())
+        cells = ["-" if value is None else _number(value * scale) for value in figures]
+        lines.append(f"| {name}, {unit} | {' | '.join(cells)} |")
     sys.stdout.write("\n".join(lines) + "\n")

@@ -4,6 +4,7 @@
 #   scripts/setup.sh base            to run runhouse
 #   scripts/setup.sh dev             to test and check it
 #   scripts/setup.sh bench           to measure it
+#   scripts/setup.sh peer-NAME       to measure a peer, in .venv/peers/NAME
 #
 # PYTHON=/path/to/python chooses the interpreter; otherwise the newest of 3.10 and later is taken.
 # Nothing is done, in a few milliseconds, when all of it is there already.
@@ -12,6 +13,7 @@ cd "$(dirname "$0")/.."
 
 level="${1:-dev}"
 venv="$PWD/.venv"
+[[ "$level" != peer-* ]] || venv="$PWD/.venv/peers/${level#peer-}"
 lock="requirements/$level.txt"
 stamp="$venv/ready-$level"
 
@@ -62,7 +64,7 @@ make_venv() {
             fail "No virtual environment can be made. $python lacks the modules venv and ensurepip." \
                 "Install them (Debian: apt-get install python3-venv) and try again."
     fi
-    echo "Making .venv with $python"
+    echo "Making ${venv#"$PWD/"} with $python"
     "$python" -m venv --clear "$venv" ||
         fail "No virtual environment could be made with $python; the lines above say why." \
             "Debian: apt-get install python3-venv. Or name another Python: make PYTHON=/path/to/python3."
@@ -91,11 +93,12 @@ install() {
     follow_pip_settings
     echo "Installing $lock"
     "$uv" pip install --quiet --python "$venv/bin/python" --require-hashes --requirement "$lock"
+    [[ "$level" != peer-* ]] || return 0
     "$uv" pip install --quiet --python "$venv/bin/python" --no-deps \
         --build-constraints requirements/build.txt --editable .
 }
 
-[ -f "$lock" ] || fail "There is no $lock. The argument must be base, dev or bench."
+[ -f "$lock" ] || fail "There is no $lock. The argument must be base, dev, bench or peer-NAME."
 ! is_ready || exit 0
 
 # Two makes at once: the second waits, then finds everything done.
