@@ -96,10 +96,9 @@ class Worker:
         number = next(self._numbers)
         future = self._asked[number] = asyncio.get_running_loop().create_future()
         try:
-            if self.tell({"op": "ask", "id": number, "what": what, **fields}):
-                return await asyncio.wait_for(future, timeout_s)
-        except asyncio.TimeoutError:
-            pass
+            with contextlib.suppress(asyncio.TimeoutError):
+                if self.tell({"op": "ask", "id": number, "what": what, **fields}):
+                    return await asyncio.wait_for(future, timeout_s)
         finally:
             self._asked.pop(number, None)
         msg = f"The worker {self.pid} does not answer."
