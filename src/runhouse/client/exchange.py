@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from runhouse.errors import RunLostError
 from runhouse.wire.frames import Buffer, Frame, encode
 from runhouse.wire.messages import LOST, Call, Kind, LogEntry, RunInfo
 from runhouse.wire.pickling import Pickled, load_error, loads_frame
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # A result from this size on is acknowledged at once, so that the worker can let go of it.
 _LARGE = 64 * 1024
@@ -59,10 +62,12 @@ class Kept:
     Attributes:
         key: Its key in the object store.
         type: Its type, as `"module:name"`.
+        attributes: The names of the public attributes that it has beside those of its class.
     """
 
     key: str
     type: str
+    attributes: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +141,8 @@ class Exchange:
             return Started(RunInfo(**cast("dict[str, Any]", frame.meta)))
         self.ended = True
         if kind == Kind.RESULT and "kept" in frame.meta:
-            return Kept(str(frame.meta["kept"]), str(frame.meta["type"]))
+            attributes = cast("list[str]", frame.meta.get("attributes", []))
+            return Kept(str(frame.meta["kept"]), str(frame.meta["type"]), attributes)
         if kind == Kind.RESULT:
             return Result(loads_frame(frame) if len(frame.body) else None)
         if frame.meta.get("type") == LOST:

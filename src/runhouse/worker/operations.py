@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 import os
 from typing import TYPE_CHECKING, Any
 
 from runhouse.errors import CallError
 from runhouse.wire import stored
-from runhouse.wire.messages import Call, Code
+from runhouse.wire.messages import Call, Code, Itself
 from runhouse.wire.pickling import Pickled, loads, loads_frame
 from runhouse.worker import persist
-from runhouse.worker.store import Objects, add_import_roots, load_code, type_name
+from runhouse.worker.store import Objects, add_import_roots, attribute_names, load_code
 from runhouse.worker.values import load_arguments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
     from pathlib import Path
 
     from runhouse.wire.frames import Frame
 
-_ITERATION = "__iter__"
+_ITERATION, _ASYNC_ITERATION = "__iter__", "__aiter__"
+_ABSENT = object()
 
 
 class Operations:
@@ -105,12 +108,12 @@ class Operations:
     def _call(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return self._objects.definition(call.key)(*args, **kwargs)
 
-    def _new(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-        """Construct an object; its type is the result."""
+    def _new(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[str]:
+        """Construct an object; the names of its own attributes are the result."""
         self._objects.check_room()
         made = self._objects.definition(call.key)(*args, **kwargs)
         self._objects.put(call.new_key, made)
-        return type_name(made)
+        return attribute_names(made)
 
     def _owner(self, call: Call) -> Any:
         """Return the object that a key names, or else the class or function."""
@@ -122,9 +125,12 @@ class Operations:
         owner = self._owner(call)
         if call.method == _ITERATION:
             return (item for item in owner)
-        found = getattr(owner, call.method)
+        if call.method == _ASYNC_ITERATION:
+            return (item async for item in owner)
+        found = _attribute(owner, call)
         if callable(found):
-            return found(*args, **kwargs)
+            result = found(*args, **kwargs)
+            return _marked(result, owner) if call.itself else result
         if args or kwargs:
             msg = (
                 f"{call.key}.{call.method} cannot be called. It is no method but holds "
@@ -135,7 +141,7 @@ class Operations:
 
     def _read(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         del args, kwargs
-        return getattr(self._owner(call), call.method)
+        return _attribute(self._owner(call), call)
 
     def _write(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         del kwargs
@@ -144,3 +150,34 @@ class Operations:
     def _get(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         del args, kwargs
         return self._objects.get(call.key)
+
+
+def _attribute(owner: Any, call: Call) -> Any:
+    """Return an attribute.
+
+    Raises:
+        AttributeError: There is none of this name; names that look like it are told.
+    """
+    name = call.method
+    try:
+        return getattr(owner, name)
+    except AttributeError:
+        own_answer = hasattr(type(owner), "__getattr__")
+        if own_answer or inspect.getattr_static(owner, name, _ABSENT) is not _ABSENT:
+            raise  # by the user's code
+    near = difflib.get_close_matches(name, [n for n in dir(owner) if not n.startswith("__")])
+    hint = f"Did you mean {' or '.join(near)}?" if near else "Look at dir() of its class."
+    cls = owner.__name__ if isinstance(owner, type) else type(owner).__name__
+    msg = f"{cls!r} has no attribute {name!r}. {call.key!r} and its class were looked at. {hint}"
+    raise AttributeError(msg, name=name)
+
+
+def _marked(result: Any, owner: Any) -> Any:
+    """Return the mark instead of the object itself; a coroutine is looked at when it has ended."""
+    if inspect.iscoroutine(result):
+        return _marked_later(result, owner)
+    return Itself.ITSELF if result is owner else result
+
+
+async def _marked_later(result: Coroutine[Any, Any, Any], owner: Any) -> Any:
+    return _marked(await result, owner)
