@@ -77,14 +77,16 @@ class Module:
         >>> counter.delete()
     """
 
+    # Typed as Any so that classes of users may have attributes of these names.
+
     @_Fact
-    def key(self) -> str | None:
+    def key(self) -> Any:
         """Return the key under which the cluster keeps the object; None while it is on none."""
         held = held_by(self)
         return held.stored.key if held is not None else None
 
     @_Fact
-    def name(self) -> str | None:
+    def name(self) -> Any:
         """Return the key under which the cluster keeps the object; None while it is on none."""
         held = held_by(self)
         return held.stored.key if held is not None else None
