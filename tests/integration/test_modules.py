@@ -8,6 +8,11 @@ import gc
 import inspect
 import os
 import pickle
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +20,7 @@ import pytest
 import runhouse as rh
 from runhouse.client.reference import Reference
 from runhouse.errors import (
+    ConnectError,
     InvalidNameError,
     ObjectNotFoundError,
     RunTimeoutError,
@@ -43,6 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.timeout(90)
+ROOT = Path(__file__).parents[2]
 
 
 def make(cluster: rh.Cluster, cls: Any, *args: Any, env: str | None = None, **kwargs: Any) -> Any:
@@ -539,3 +546,101 @@ def test_a_proxy_made_there_works_here(cluster: rh.Cluster) -> None:
     made = rh.function(make_here).to(cluster)(3)
     assert (made.key, made.add(1)) == ("made-there", 4)
     made.delete()
+
+
+@pytest.fixture
+def here(cluster: rh.Cluster) -> Iterator[rh.Cluster]:
+    """Give the cluster of this machine, whose workers can log in to the other one."""
+    if cluster.name == "local":
+        yield cluster
+        return
+    cluster.save()
+    yield rh.here
+    cluster.delete_configs()
+    rh.here.disconnect()
+    rh.here.stop()
+
+
+def test_a_proxy_works_from_another_cluster(
+    cluster: rh.Cluster, here: rh.Cluster, shelf: Any
+) -> None:
+    number, pid = rh.function(add_to).to(here, env="other")(shelf, 1)
+    assert (number, pid == shelf.pid()) == (4, False)
+    assert shelf[-1] == 1
+    holder = make(here, Holder, {"in": shelf}["in"], env="other")
+    assert holder.add(2) == 5
+    copied = shelf.to(here, name="copied", env="other")
+    assert (copied.add(3), len(shelf)) == (6, 5)
+    assert (copied.label, copied.key, copied.__class__) == ("", "copied", Shelf)
+    assert shelf.get_or_to(here, name="copied").add(3) == 7
+    copied.delete()
+
+
+def test_an_object_of_this_machine_cannot_be_reached_from_another_one(
+    cluster: rh.Cluster, here: rh.Cluster
+) -> None:
+    if cluster.name == "local":
+        pytest.skip("it is this machine")
+    mine = make(here, Shelf, 1, name="mine")
+    with pytest.raises(ConnectError, match="only its own processes reach"):
+        rh.function(add_to).to(cluster)(mine, 1)
+    back = rh.function(give_back).to(cluster)(mine)
+    assert back.add(1) == 2
+
+
+# -- the end of a process ---------------------------------------------------------------------
+
+_PROGRAM = """
+import os, sys
+import runhouse as rh
+from tests.integration.sample_modules import Shelf
+
+shelves = rh.module(Shelf).to(rh.here)
+kept, gone = shelves(1, name="kept-at-exit"), [shelves(1), shelves(2)]
+print(*(shelf.key for shelf in gone))
+del gone[0]
+if not os.fork():
+    gone.clear()
+    del kept
+    sys.exit()  # what the parent made stays
+os.wait()
+assert len(gone[0]) == 2
+"""
+
+
+def test_unnamed_objects_end_with_the_process(cluster: rh.Cluster, here: rh.Cluster) -> None:
+    if cluster.name != "local":
+        pytest.skip("the program knows this machine only")
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    keys = set(here.keys())
+    assert "kept-at-exit" in keys
+    assert not keys & set(done.stdout.split())
+    here.delete("kept-at-exit")
+
+
+def test_a_process_that_has_left_its_server_starts_none(tmp_path: Path) -> None:
+    program = (
+        "import runhouse as rh, fractions\n"
+        "half = rh.module(fractions.Fraction).to(rh.here)(1, 2)\n"
+        "rh.here.stop()\n"
+        "rh.here.disconnect()\n"
+    )
+    home = tempfile.mkdtemp(prefix="rh-t")
+    environment = {**os.environ, "RH_HOME": home}
+    command = [sys.executable, "-c", program]
+    subprocess.run(command, check=True, timeout=60, env=environment, cwd=tmp_path)
+    running = subprocess.run(
+        [sys.executable, "-c", "import runhouse as rh; print(rh.here.is_up())"],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environment,
+        cwd=tmp_path,
+    )
+    assert running.stdout == "False\n"
+    shutil.rmtree(home)

@@ -69,10 +69,11 @@ _known: dict[tuple[Calls, str], Unneeded] = {}
 
 def unneeded(calls: Calls, worker_id: str) -> Unneeded:
     """Return what gathers the keys of a worker."""
+    if not _known:  # now, as the client's connections are closed by what was registered before
+        atexit.register(_tell_last)
     return _known.setdefault((calls, worker_id), Unneeded(calls, worker_id))
 
 
-@atexit.register
 def _tell_last() -> None:
     for gathered in list(_known.values()):
         gathered.tell_last()
