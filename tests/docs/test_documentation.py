@@ -12,7 +12,7 @@ import pytest
 import runhouse as rh
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["README.md", "docs/guide.md"]
+PAGES = ["README.md", "docs/guide.md", "docs/modules.md"]
 _BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

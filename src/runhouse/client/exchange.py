@@ -6,15 +6,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from runhouse.errors import RunLostError
 from runhouse.wire.frames import Buffer, Frame, encode
 from runhouse.wire.messages import LOST, Call, Kind, LogEntry, RunInfo
 from runhouse.wire.pickling import Pickled, load_error, loads_frame
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 # A result from this size on is acknowledged at once, so that the worker can let go of it.
 _LARGE = 64 * 1024
@@ -67,7 +64,7 @@ class Kept:
 
     key: str
     type: str
-    attributes: Sequence[str] = ()
+    attributes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +138,7 @@ class Exchange:
             return Started(RunInfo(**cast("dict[str, Any]", frame.meta)))
         self.ended = True
         if kind == Kind.RESULT and "kept" in frame.meta:
-            attributes = cast("list[str]", frame.meta.get("attributes", []))
+            attributes = tuple(cast("list[str]", frame.meta.get("attributes", [])))
             return Kept(str(frame.meta["kept"]), str(frame.meta["type"]), attributes)
         if kind == Kind.RESULT:
             return Result(loads_frame(frame) if len(frame.body) else None)
