@@ -107,6 +107,17 @@ def test_a_constructor_that_raises_makes_nothing(cluster: rh.Cluster) -> None:
     assert not holds(cluster, "refused")
 
 
+def test_an_unnamed_instance_with_a_run_stays(cluster: rh.Cluster) -> None:
+    other, counter = make(cluster, Shelf), make(cluster, Shelf, 2)
+    key, run = counter.key, counter.add.run(5)
+    del counter
+    gc.collect()
+    other.add(1)
+    assert run.result(timeout=30) == 3
+    assert holds(cluster, key)
+    cluster.delete(key)
+
+
 # -- methods ----------------------------------------------------------------------------------
 
 

@@ -37,7 +37,7 @@ def with_own_options(stream_logs: bool, run_name: str) -> tuple[bool, str]:
 
 def test_a_function_keeps_name_doc_and_signature() -> None:
     proxy = rh.function(documented)
-    assert (proxy.__name__, proxy.__doc__, proxy.name) == (
+    assert (proxy.__name__, proxy.__doc__, proxy.name) == (  # type: ignore[attr-defined]
         "documented",
         "Say something.",
         "documented",

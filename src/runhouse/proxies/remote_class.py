@@ -60,7 +60,7 @@ class RemoteClass(Generic[P, T]):
 
         Takes the constructor's arguments; `name=`, unless the constructor has such a parameter, is
         the key under which the object is kept there. One without a name is let go of there when its
-        proxy is gone here, unless the proxy was sent somewhere.
+        proxy is gone here, unless the proxy was sent somewhere or a run of a method was started.
 
         Returns:
             A proxy of the object; typed as the class, so that editors know its methods.

@@ -103,7 +103,8 @@ class Stored:
     def start(
         self, op: Operation, arguments: Arguments, options: CallOptions, **fields: Any
     ) -> RunInfo:
-        """Start a recorded run."""
+        """Start a recorded run; the object stays from now on, since the run may come later."""
+        self.keep()
         return self._calls.start(self._target, op, self.key, arguments, options, **fields)
 
     # -- attributes -----------------------------------------------------------------------------
