@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from runhouse.proxies.function import Function as Function
     from runhouse.proxies.function import function as function
     from runhouse.proxies.module import Module as Module
-    from runhouse.proxies.module import module as module
+    from runhouse.proxies.remote_class import module as module
     from runhouse.version import __version__ as __version__
 
     fn = function
@@ -42,13 +42,13 @@ _HOMES = {
     "Reference": "runhouse.client.reference:Reference",
     "Run": "runhouse.client.run:Run",
     "__version__": "runhouse.version:__version__",
-    "cls": "runhouse.proxies.module:module",
+    "cls": "runhouse.proxies.remote_class:module",
     "cluster": "runhouse.clusters.factory:cluster",
     "errors": "runhouse.errors:",
     "fn": "runhouse.proxies.function:function",
     "function": "runhouse.proxies.function:function",
     "here": "runhouse.clusters.here:here",
-    "module": "runhouse.proxies.module:module",
+    "module": "runhouse.proxies.remote_class:module",
     "run": "runhouse.proxies.run:",
 }
 

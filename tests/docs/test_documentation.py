@@ -16,6 +16,7 @@ PAGES = [
     "README.md",
     "docs/guide.md",
     "docs/functions.md",
+    "docs/modules.md",
     "docs/runs.md",
     "docs/objects.md",
 ]

@@ -218,7 +218,7 @@ def test_instances_keep_their_state(cluster: rh.Cluster) -> None:
     with pytest.raises(sample.SampleError) as caught:
         first.fail()
     assert caught.value.hint == "from a method"
-    with pytest.raises(AttributeError, match="no method 'nothing'"):
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         first.nothing()  # type: ignore[attr-defined]
     with pytest.raises(TypeError, match="unexpected keyword"):
         first.add(amounts=1)  # type: ignore[call-arg]

@@ -111,8 +111,9 @@ def test_a_recorded_run_tells_that_it_has_started_and_where_its_result_is() -> N
     watched = Exchange(Call("id", "call", "key", record=True), dumps(((), {})))
     assert watched.receive(Frame(Kind.STARTED, info().to_meta())) == Started(info())
     assert not watched.ended
-    kept = watched.receive(Frame(Kind.RESULT, {"kept": "key", "type": "builtins:int"}))
-    assert kept == Kept("key", "builtins:int")
+    meta: dict[str, object] = {"kept": "key", "type": "builtins:int", "attributes": ["size"]}
+    kept = watched.receive(Frame(Kind.RESULT, meta))
+    assert kept == Kept("key", "builtins:int", ("size",))
     assert watched.ended
     left = Exchange(Call("id", "call", "key", record=True, watch=False), dumps(((), {})))
     left.receive(Frame(Kind.STARTED, info().to_meta()))

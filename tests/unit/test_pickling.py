@@ -11,7 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from runhouse.errors import NotSerializableError, RemoteError, WorkerDiedError
+from runhouse.errors import (
+    CommandTimeoutError,
+    ConnectError,
+    NotSerializableError,
+    RemoteError,
+    WorkerDiedError,
+)
 from runhouse.wire import pickling
 from runhouse.wire.frames import Frame
 from runhouse.wire.messages import Kind
@@ -91,6 +97,8 @@ def test_what_cannot_be_pickled_is_named() -> None:
         UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"),
         NeedsTwo(3, hint="more"),
         WorkerDiedError("died", pid=3, signal_name="SIGKILL"),
+        ConnectError("out of reach", host="box"),
+        CommandTimeoutError("too long", command="sleep", exit_code=124),
         SystemExit(2),
     ],
 )

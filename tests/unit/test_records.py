@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import pickle
 import stat
@@ -76,6 +77,17 @@ def test_the_round_trip_is_exact(arguments: dict[str, Any]) -> None:
     sent = pickle.dumps(made)
     assert pickle.loads(sent) == made
     assert not any(SECRET in text for text in (str(config), repr(made), sent.decode("latin-1")))
+
+
+def test_what_comes_back_to_a_process_is_the_cluster_that_was_sent() -> None:
+    made = rh.cluster("box", host="ada@gate", ssh_creds={"password": SECRET})
+    sent = pickle.dumps(made)
+    assert pickle.loads(sent) is made
+    other = rh.cluster("box", host="ada@elsewhere")
+    assert pickle.loads(pickle.dumps(other)) is other
+    del made
+    gc.collect()
+    assert SECRET not in str(vars(pickle.loads(sent)))
 
 
 def test_this_machine_makes_the_round_trip_too() -> None:

@@ -78,6 +78,7 @@ def test_it_holds_our_package_and_what_the_server_needs() -> None:
         "worker/runhouse/worker/main.py",
         "worker/runhouse/bootstrap/probe.sh",
         "worker/cloudpickle/cloudpickle.py",
+        "worker/pathspec/__init__.py",
         "server/starlette/applications.py",
         "server/typing_extensions.py",
         "server/uvicorn/protocols/http/h11_impl.py",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 import threading
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from runhouse.errors import ObjectNotFoundError
 from runhouse.wire.messages import Code
-from runhouse.worker.store import Objects, add_import_roots, load_code
+from runhouse.worker.store import Objects, add_import_roots, attribute_names, load_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,6 +97,13 @@ def test_definitions_and_instances_are_apart() -> None:
         with pytest.raises(ObjectNotFoundError, match="'other'") as caught:
             find("other")
         assert caught.value.key == "other"
+
+
+def test_the_names_of_an_object_s_own_attributes_are_few_and_public() -> None:
+    assert attribute_names(3) == []
+    assert attribute_names(SimpleNamespace(a=1, _b=2)) == ["a"]
+    many = SimpleNamespace(**{f"name{number}": 0 for number in range(1000)})
+    assert 0 < len(attribute_names(many)) < 1000
 
 
 def test_many_threads_may_put_and_get() -> None:

@@ -31,7 +31,8 @@ SERVER_PACKAGES = (
     "typing_extensions",
     "uvicorn",
 )
-WORKER_PACKAGES = ("cloudpickle",)
+# pathspec is for code in a worker that sends code itself.
+WORKER_PACKAGES = ("cloudpickle", "pathspec")
 _OWN = Path(__file__).parents[1]
 _LAUNCH = Path(__file__).with_name("launch.py")
 # Parts of our package and of others that no host uses.

@@ -201,6 +201,26 @@ class Client:
             with contextlib.closing(connection.sock):
                 frames.send_pieces(connection.sock, exchange.cancelling())
 
+    def tell(self, worker_id: str, call: Call, arguments: Pickled, timeout_s: float) -> None:
+        """Send a call whose result does not matter, if its worker can be reached at once.
+
+        Nothing is sent when all connections were closed: a server that was left is left alone.
+
+        Args:
+            worker_id: The worker.
+            call: The call.
+            arguments: Its arguments.
+            timeout_s: Longest wait for the worker, and for its answer.
+        """
+        if not self._idle:
+            return
+        with contextlib.suppress(OSError, CallError, frames.FrameError):
+            connection = greet(self.endpoint, Target(worker_id=worker_id), timeout_s)
+            with contextlib.closing(connection.sock) as sock:
+                sock.settimeout(timeout_s)
+                frames.send_pieces(sock, Exchange(call, arguments).call_pieces())
+                frames.receive(sock)
+
     def give_back(self, target: Target, connection: Connection) -> None:
         """Keep a connection for the next call."""
         home = Target(worker_id=connection.worker_id) if target.key else target

@@ -62,10 +62,12 @@ class Kept:
     Attributes:
         key: Its key in the object store.
         type: Its type, as `"module:name"`.
+        attributes: The names of the public attributes that it has beside those of its class.
     """
 
     key: str
     type: str
+    attributes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +141,8 @@ class Exchange:
             return Started(RunInfo(**cast("dict[str, Any]", frame.meta)))
         self.ended = True
         if kind == Kind.RESULT and "kept" in frame.meta:
-            return Kept(str(frame.meta["kept"]), str(frame.meta["type"]))
+            attributes = tuple(cast("list[str]", frame.meta.get("attributes", [])))
+            return Kept(str(frame.meta["kept"]), str(frame.meta["type"]), attributes)
         if kind == Kind.RESULT:
             return Result(_value(frame) if len(frame.body) else None)
         if frame.meta.get("type") == LOST:

@@ -259,6 +259,25 @@ class Calls:
             self._check_python(target, "An argument")
         return pickled
 
+    def release(self, worker_id: str, keys: Sequence[str], timeout_s: float) -> None:
+        """Have a worker let go of objects, if it can be reached at once.
+
+        Args:
+            worker_id: The worker.
+            keys: The keys of the objects.
+            timeout_s: Longest wait for its answer.
+        """
+        call = self._call("define", "", CallOptions(logs=False), release=list(keys))
+        self.client.tell(worker_id, call, dumps((Code().to_meta(), b"")), timeout_s)
+
+    def put_into(self, target: Target, key: str, value: object) -> None:
+        """Put an object into a worker that has the code of its class; see `put`."""
+        pickled = dumps(value, what="the object")
+        if pickled.by_value:
+            self._check_python(target, "The object")
+        call = self._call("put", key, CallOptions(), new_key=key)
+        self.client.call(target, call, pickled)
+
     def put(self, env: str, key: str, value: object, *, persist: bool) -> None:
         """Put an object into a worker of an env: one that has the code of its class.
 

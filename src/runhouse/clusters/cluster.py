@@ -10,8 +10,10 @@ A kind is a subclass that overrides these hooks and nothing else:
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -51,7 +53,9 @@ class Cluster(Objects):
     def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
         """Pickle as the record: a cluster sent to a worker works there, without our connections."""
         used = "calls" in vars(self) and self.host_of().is_connected()
-        return _rebuild, (self.config(), self.host_of().server_id if used else self._met)
+        parts = self.config(), self.host_of().server_id if used else self._met
+        _known[_identity(*parts)] = self
+        return _rebuild, parts
 
     # -- life -----------------------------------------------------------------------------------
 
@@ -233,8 +237,20 @@ class Cluster(Objects):
         return self.is_up() and self.host_of().up().host_id == host_id
 
 
+# Clusters of this process that were pickled or unpickled: what comes back meets its connections and
+# its password again, and what arrives often connects once.
+_known: weakref.WeakValueDictionary[str, Cluster] = weakref.WeakValueDictionary()
+
+
+def _identity(config: dict[str, Any], met: str | None) -> str:
+    return json.dumps([config, met], sort_keys=True)
+
+
 def _rebuild(config: dict[str, Any], met: str | None) -> Cluster:
-    """Make a cluster from its pickled definition, and the server that its sender knew."""
+    """Return the cluster of a pickled definition, and of the server that its sender knew."""
+    known = _known.get(_identity(config, met))
+    if known is not None:
+        return known
     cluster = load_cluster(Record.from_mapping(config))
     cluster._met = met  # as unpickling would do
-    return cluster
+    return _known.setdefault(_identity(config, met), cluster)

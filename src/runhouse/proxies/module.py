@@ -1,218 +1,398 @@
-"""Classes and their instances on a cluster."""
+"""Objects on a cluster: the base of all proxies, which is also a base for classes of users."""
 
 from __future__ import annotations
 
 import functools
-import inspect
-import secrets
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
 from runhouse.client.endpoint import Target
-from runhouse.proxies.placement import Arguments, Placement, place, signature_of, take_options
-from runhouse.registry.names import check_name
+from runhouse.client.reference import Reference
+from runhouse.clusters.calls import new_key
+from runhouse.clusters.factory import find_cluster
+from runhouse.errors import ObjectNotFoundError
+from runhouse.proxies.attributes import LocalClass, RemoteAttributes
+from runhouse.proxies.callee import NO_OPTIONS
+from runhouse.proxies.members import HELD, Held, held_by, members
+from runhouse.proxies.passing import Passing
+from runhouse.proxies.placement import place
+from runhouse.proxies.stored import Stored
+from runhouse.registry.names import check_key
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Generator
+    from collections.abc import Callable, Iterable
 
-    from runhouse.clusters.calls import CallOptions
     from runhouse.clusters.cluster import Cluster
 
-P = ParamSpec("P")
-T = TypeVar("T")
+V = TypeVar("V")
+Self = TypeVar("Self", bound="Module")
 
 
-class Module(Generic[P, T]):
-    """Be a class whose instances live on a cluster.
+class _Fact(Generic[V]):
+    """Be a property that gives way to attributes of the same name, also of dataclasses."""
 
-    Made by `runhouse.module`. Calling it constructs an instance there and returns a proxy with the
-    same methods; the instance keeps its state between calls. Without a cluster it makes an
-    ordinary instance here.
+    def __init__(self, give: Callable[[Any], V]) -> None:
+        self._give = give
+        self.__doc__ = give.__doc__
 
-    Example:
-        >>> import collections
-        >>> import runhouse as rh
-        >>> Counter = rh.module(collections.Counter).to(rh.here)
-        >>> counts = Counter("banana")
-        >>> counts.most_common(1)
-        [('a', 3)]
-    """
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._owner, self._name = owner, name
 
-    def __init__(
-        self,
-        cls: Callable[P, T],
-        name: str | None = None,
-        placement: Placement | None = None,
-    ) -> None:
-        """Store the class; use `runhouse.module` instead."""
-        self._cls = cls
-        self._placement = placement
-        self._signature = signature_of(cls)
-        functools.update_wrapper(self, cls, updated=())
-        self.name: str = name or str(getattr(cls, "__name__", "module"))
+    @overload
+    def __get__(self, module: None, owner: type) -> _Fact[V]: ...
 
-    def __repr__(self) -> str:
-        """Return the class's name and where its instances live."""
-        where = self._placement.cluster.name if self._placement is not None else "not on a cluster"
-        return f"<runhouse.Module {self.name!r} ({where})>"
+    @overload
+    def __get__(self, module: object, owner: type) -> V: ...
 
-    def to(self, cluster: Cluster | str, env: str | None = None) -> Module[P, T]:
-        """Send the class to a cluster; see `Function.to` for the arguments and errors.
-
-        Returns:
-            The class on the cluster; this one is unchanged. Instances made before keep their code.
-        """
-        return Module(self._cls, self.name, place(self._cls, cluster, env, self.name))
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Construct an instance where the class is.
-
-        Takes the constructor's arguments; `name=`, unless the constructor has such a parameter,
-        is the key under which the instance is kept there.
-
-        Returns:
-            A proxy of the instance; typed as the class, so that editors know its methods.
-
-        Raises:
-            TypeError: The arguments do not fit the constructor; nothing was sent.
-            InvalidNameError: The name cannot be used as a key.
-            CallError: The call could not be made, or was lost.
-            Exception: What the constructor itself raises.
-        """
-        if self._placement is None:
-            return self._cls(*args, **kwargs)
-        given, options = take_options(self._signature, cast("dict[str, Any]", kwargs))
-        own = self._signature.parameters if self._signature is not None else {}
-        key = given.pop("name", None) if "name" not in own else None
-        if self._signature is not None:
-            self._signature.bind(*args, **given)
-        if key is not None:
-            check_name(key)
-        instance = self._construct(self._placement, (args, given), options, key)
-        return cast("T", instance)
-
-    def _construct(
-        self, placement: Placement, arguments: Arguments, options: CallOptions, name: str | None
-    ) -> Instance:
-        key = name or f"{self.name}-{secrets.token_hex(4)}"
-        worker_id = placement.calls.worker_id(placement.target)
-        target = Target(placement.target.env, placement.target.scope, worker_id)
-        there = replace(placement, target=target)
-        there.call("new", arguments, options, new_key=key)
-        return Instance(_Place(self._cls, there, key))
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Say which instance a proxy stands for: its class, its worker, its key."""
-
-    cls: Callable[..., Any]
-    placement: Placement
-    key: str
-
-
-class Instance:
-    """Be the proxy of an object that lives in a worker: the same methods, called there."""
-
-    def __init__(self, place: _Place) -> None:
-        """Store which object this stands for."""
-        self._place = place
-
-    @property
-    def key(self) -> str:
-        """Return the key under which the worker keeps the object."""
-        return self._place.key
-
-    def __repr__(self) -> str:
-        """Return the key, the class and the cluster."""
-        cls = getattr(self._place.cls, "__name__", "object")
-        return f"<{cls} {self._place.key!r} on {self._place.placement.cluster.name}>"
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        """Return a method of the object.
-
-        Raises:
-            AttributeError: The class has no method of that name.
-        """
-        method = getattr(self._place.cls, name, None) if not name.startswith("__") else None
-        if callable(method):
-            return _method(self._place, name, method)
-        cls = getattr(self._place.cls, "__name__", "object")
-        msg = (
-            f"{cls!r} has no method {name!r}. Only methods of the class can be called on the "
-            "cluster. Add a method that returns what you want."
-        )
+    def __get__(self, module: object, owner: type) -> _Fact[V] | V:
+        if module is not None:
+            return self._give(module)
+        if owner is self._owner:
+            return self
+        msg = f"type object {owner.__name__!r} has no attribute {self._name!r}"
         raise AttributeError(msg)
 
 
-def _method(place: _Place, name: str, method: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a method that runs where the object is."""
-    signature = signature_of(method)
-    static = isinstance(inspect.getattr_static(place.cls, name), (staticmethod, classmethod))
+class Module:
+    """Be an object that can be sent to a cluster, or the proxy of one that is there.
 
-    def start(*args: Any, **kwargs: Any) -> Any:
-        given, options = take_options(signature, kwargs)
-        if signature is not None:
-            signature.bind(*(args if static else (place.key, *args)), **given)
-        return _call(place, name, method, (args, given), options)
+    Derive a class from it, and its objects have `.to(cluster)`, which sends their state. Proxies
+    made by `runhouse.module(cls).to(cluster)(...)` are modules too, whatever their class
+    derives from.
 
-    functools.update_wrapper(start, method)
-    return start
-
-
-def _call(
-    place: _Place, name: str, method: Callable[..., Any], arguments: Arguments, options: CallOptions
-) -> Any:
-    """Call a method in its manner: plain, coroutine or generator."""
-    calls, target, key = place.placement.calls, place.placement.target, place.key
-
-    def items() -> Generator[Any, None, Any]:
-        return (yield from calls.call(target, "method", key, arguments, options, method=name))
-
-    async def items_async() -> AsyncGenerator[Any, None]:
-        got = await calls.call_async(target, "method", key, arguments, options, method=name)
-        try:
-            async for item in got:
-                yield item
-        finally:
-            await got.aclose()
-
-    if inspect.isasyncgenfunction(method):
-        return items_async()
-    if inspect.iscoroutinefunction(method):
-        return calls.call_async(target, "method", key, arguments, options, method=name)
-    if inspect.isgeneratorfunction(method):
-        return items()
-    return calls.call(target, "method", key, arguments, options, method=name)
-
-
-def module(cls: Callable[P, T], name: str | None = None) -> Module[P, T]:
-    """Make a class whose instances can live on a cluster.
-
-    Also available as `runhouse.cls`. Nothing is sent before `.to(cluster)`.
-
-    Args:
-        cls: A class.
-        name: Its name in messages; None for the class's own.
-
-    Returns:
-        The class, with the signature of its constructor.
-
-    Raises:
-        TypeError: `cls` is not a class.
+    A proxy has the methods, properties and operators of its class; they run where the object is.
+    Names that begin with an underscore are reached by `.remote`. Where the class has a name of its
+    own that is also one of these here, its own counts; `runhouse.Module.fetch(obj)` is still ours.
 
     Example:
-        >>> import fractions
         >>> import runhouse as rh
-        >>> Fraction = rh.module(fractions.Fraction).to(rh.here)
-        >>> Fraction(3, 4).limit_denominator(2)
-        Fraction(1, 1)
+        >>> class Counter(rh.Module):
+        ...     def __init__(self, total=0):
+        ...         self.total = total
+        ...     def add(self, amount=1):
+        ...         self.total += amount
+        ...         return self.total
+        >>> counter = Counter(total=40).to(rh.here, name="counter")
+        >>> counter.add(2), counter.total, counter.local.total
+        (42, 42, 40)
+        >>> counter.delete()
     """
-    if not isinstance(cls, type):
-        hint = "Use runhouse.function for functions." if callable(cls) else "Pass a class."
-        msg = f"{cls!r} is not a class. It is of type {type(cls).__name__}. {hint}"
+
+    # Typed as Any so that classes of users may have attributes of these names.
+
+    @_Fact
+    def key(self) -> Any:
+        """Return the key under which the cluster keeps the object; None while it is on none."""
+        held = held_by(self)
+        return held.stored.key if held is not None else None
+
+    @_Fact
+    def name(self) -> Any:
+        """Return the key under which the cluster keeps the object; None while it is on none."""
+        held = held_by(self)
+        return held.stored.key if held is not None else None
+
+    @_Fact
+    def remote(self) -> Any:
+        """Return the object's attributes, also private ones, to be read and set: `obj.remote.x`.
+
+        Raises:
+            AttributeError: The object is on no cluster.
+        """
+        held = held_by(self)
+        if held is None:
+            msg = (
+                f"The {type(self).__name__!r} has no remote attributes. It is on no cluster. Send "
+                "it with .to(cluster) first."
+            )
+            raise AttributeError(msg)
+        return RemoteAttributes(self, held)
+
+    @_Fact
+    def local(self) -> Any:
+        """Return the object here that was sent, or else the attributes that its class has here."""
+        held = held_by(self)
+        if held is None:
+            return self
+        return held.local if held.local is not None else LocalClass(held.cls)
+
+    def to(
+        self: Self, cluster: Cluster | str, env: str | None = None, name: str | None = None
+    ) -> Self:
+        """Send the object's state to a cluster.
+
+        The project that its class belongs to is synced first. A proxy's object is copied from its
+        cluster to the other one; when it is there already, nothing happens.
+
+        Args:
+            cluster: The cluster, or the name of a saved one.
+            env: Name of the env in which it lives; None for the cluster's own.
+            name: Its key there. None: a proxy's own key when it goes to another cluster, else a new
+                one. An object without a name of its own ends with its proxy.
+
+        Returns:
+            A proxy of the object there. What is changed there does not change this object.
+
+        Raises:
+            InvalidNameError: The name cannot be used as a key.
+            NotSerializableError: The object cannot be pickled.
+            PythonMismatchError: Its class must go by value, and the host has another Python.
+            StoreFullError: The limit of the env is reached.
+            ConnectError: The host cannot be reached.
+
+        Example:
+            >>> import runhouse as rh
+            >>> class Box(rh.Module):
+            ...     size = 3
+            >>> box = Box().to(rh.here)
+            >>> box.size
+            3
+        """
+        held, to = held_by(self), find_cluster(cluster)
+        if held is None:
+            return cast("Self", _send(self, type(self), to, env, name, local=self))
+        stored = held.stored
+        if to == stored.cluster and env is None and name in (None, stored.key):
+            return self
+        if name is None and to != stored.cluster and not stored.ends_with_proxy:
+            name = stored.key
+        value = stored.get()
+        return cast("Self", _send(value, held.cls, to, env, name, held.own_names, local=held.local))
+
+    def get_or_to(
+        self: Self, cluster: Cluster | str, env: str | None = None, name: str | None = None
+    ) -> Self:
+        """Return a proxy of the object of this name that is on a cluster, or send this one.
+
+        Args:
+            cluster: The cluster, or the name of a saved one.
+            env: Name of the env that this one is sent to; None for the cluster's own.
+            name: The key to look for; None for a proxy's own one.
+
+        Raises:
+            TypeError: There is no name to look for, or what is there is of another class.
+            InvalidNameError: The name cannot be used as a key.
+
+        Example:
+            >>> import runhouse as rh
+            >>> class Box(rh.Module):
+            ...     size = 3
+            >>> first = Box().get_or_to(rh.here, name="box")
+            >>> Box().get_or_to(rh.here, name="box").key == first.key
+            True
+            >>> first.delete()
+        """
+        held, to = held_by(self), find_cluster(cluster)
+        name = held.stored.key if name is None and held is not None else name
+        if name is None:
+            msg = (
+                f"The {type(self).__name__!r} was not looked for. It has no name. Give one, for "
+                "example name='a'."
+            )
+            raise TypeError(msg)
+        cls = held.cls if held is not None else type(self)
+        names = held.own_names if held is not None else _own_names(self)
+        try:
+            stored = Stored.find(to, check_key(name))
+        except ObjectNotFoundError:
+            return Module.to(self, to, env, name)
+        found = class_there(stored, cls)
+        if found is None:
+            msg = (
+                f"The {cls.__name__!r} was not sent. Under the key {name!r} there is an object of "
+                f"another class on {to.name}. Give another name, or delete that one."
+            )
+            raise TypeError(msg)
+        return cast("Self", proxy(found, stored, names))
+
+    def fetch(self, name: str | None = None) -> Any:
+        """Return a copy of an attribute of the object, or of the whole object.
+
+        Args:
+            name: The attribute, also a private one; None for the object.
+
+        Raises:
+            TypeError: The object is on no cluster.
+            AttributeError: It has no such attribute.
+            NotSerializableError: It cannot be pickled.
+            WorkerDiedError: Its worker has ended.
+
+        Example:
+            >>> import fractions
+            >>> import runhouse as rh
+            >>> half = rh.module(fractions.Fraction).to(rh.here)(1, 2)
+            >>> rh.Module.fetch(half, "denominator"), rh.Module.fetch(half)
+            (2, Fraction(1, 2))
+        """
+        stored = _stored(self, "fetch")
+        return stored.get() if name is None else stored.read(name)
+
+    async def fetch_async(self, name: str | None = None) -> Any:
+        """Do what `fetch` does without blocking the event loop."""
+        return await _stored(self, "fetch_async").read_async(name)
+
+    async def set_async(self, name: str, value: object) -> None:
+        """Set an attribute of the object without blocking the event loop.
+
+        Args:
+            name: The attribute, also a private one.
+            value: Its value.
+
+        Raises:
+            TypeError: The object is on no cluster.
+            AttributeError: It cannot be set.
+        """
+        await _stored(self, "set_async").write_async(name, value)
+
+    def rename(self: Self, name: str) -> Self:
+        """Give the object another key; it stays where it is, and this proxy follows.
+
+        Returns:
+            This proxy.
+
+        Raises:
+            TypeError: The object is on no cluster.
+            InvalidNameError: The name cannot be used as a key.
+            ObjectNotFoundError: There is no object under the old key any more.
+        """
+        _stored(self, "rename").rename(name)
+        return self
+
+    def refresh(self: Self) -> Self:
+        """Look for the object's key on the cluster again: its worker may be another one now.
+
+        Returns:
+            This proxy.
+
+        Raises:
+            TypeError: The object is on no cluster.
+            ObjectNotFoundError: There is nothing under the key any more.
+        """
+        _stored(self, "refresh").refresh()
+        return self
+
+    def resolve(self) -> Reference:
+        """Return a reference, which arrives as the object itself when it is passed to a call.
+
+        Raises:
+            TypeError: The object is on no cluster.
+
+        Example:
+            >>> import fractions
+            >>> import runhouse as rh
+            >>> half = rh.module(fractions.Fraction).to(rh.here)(1, 2)
+            >>> rh.function(str).to(rh.here)(rh.Module.resolve(half))
+            '1/2'
+        """
+        stored = _stored(self, "resolve")
+        stored.keep()
+        return Reference(stored.cluster, stored.key)
+
+    def delete(self) -> None:
+        """Have the cluster let go of the object; safe to repeat.
+
+        Raises:
+            TypeError: The object is on no cluster.
+        """
+        _stored(self, "delete").delete()
+
+
+_OURS = frozenset(name for name in vars(Module) if not name.startswith("_"))
+
+
+@functools.lru_cache(maxsize=1024)
+def proxy_type(cls: type, hidden: frozenset[str]) -> type[Module]:
+    """Return the type of the proxies of a class.
+
+    Args:
+        cls: The class.
+        hidden: Names of `Module` that attributes of the object hide.
+    """
+    own = members(cls, Module, hidden)
+    return type(cls.__name__, (Passing, Module), {**own, "__reduce_ex__": _reduce})
+
+
+def proxy(cls: type, stored: Stored, own_names: Iterable[str] = (), *, local: object = None) -> Any:
+    """Make a proxy of an object that is on a cluster.
+
+    Args:
+        cls: The object's class.
+        stored: Where it is.
+        own_names: Public attributes that it has beside those of its class.
+        local: The object here from which it was made.
+    """
+    names = frozenset(own_names)
+    made = object.__new__(proxy_type(cls, names & _OURS))
+    object.__setattr__(made, HELD, Held(stored, cls, names, local))
+    return made
+
+
+def _reduce(self: Module, _protocol: object) -> tuple[Any, ...]:
+    """Pickle as a proxy; the object stays from now on, since others know of it."""
+    held: Held = object.__getattribute__(self, HELD)
+    stored = held.stored
+    stored.keep()
+    server_id = stored.server_id
+    if stored.cluster.kind == "local" and not server_id:
+        server_id = stored.cluster.client.endpoint.server_id
+    where = (stored.cluster, stored.worker_id, stored.key, server_id)
+    return _rebuild, (held.cls, where, held.own_names)
+
+
+def _rebuild(cls: type, where: tuple[Any, ...], own_names: frozenset[str]) -> Any:
+    return proxy(cls, Stored(*where), own_names)
+
+
+def _send(
+    value: object,
+    cls: type,
+    cluster: Cluster,
+    env: str | None,
+    name: str | None,
+    own_names: Iterable[str] | None = None,
+    *,
+    local: object,
+) -> Any:
+    """Put an object into a worker that has the code of its class; return its proxy."""
+    key = new_key(NO_OPTIONS, cls.__name__) if name is None else check_key(name)
+    placement = place(cls, cluster, env, cls.__name__)
+    worker_id = placement.calls.worker_id(placement.target)
+    placement.calls.put_into(Target(worker_id=worker_id), key, value)
+    stored = Stored(cluster, worker_id, key)
+    made = proxy(cls, stored, _own_names(value) if own_names is None else own_names, local=local)
+    if name is None:
+        stored.end_with(made)
+    return made
+
+
+def _own_names(value: object) -> list[str]:
+    return [name for name in getattr(value, "__dict__", ()) if not name.startswith("_")]
+
+
+def _stored(module: object, what: str) -> Stored:
+    """Return where a proxy's object is.
+
+    Raises:
+        TypeError: It is no proxy.
+    """
+    held = held_by(module)
+    if held is None:
+        msg = (
+            f"{type(module).__name__}.{what}() needs a cluster. The object is on none. Send it "
+            "with .to(cluster) first, for example .to(runhouse.here)."
+        )
         raise TypeError(msg)
-    if name is not None and not isinstance(name, str):
-        msg = f"The name must be a text, not {type(name).__name__}. Pass a text or leave it out."
-        raise TypeError(msg)
-    return Module(cls, name)
+    return held.stored
+
+
+def class_there(stored: Stored, cls: type) -> type | None:
+    """Return the class of an object on a cluster if it is a class or a subclass of it.
+
+    Raises:
+        CallError: The object cannot be reached.
+    """
+    try:
+        found = stored.read("__class__")
+    except (ImportError, AttributeError):  # it is not known here
+        return None
+    names = [(part.__module__, part.__qualname__) for part in found.__mro__]
+    return found if (cls.__module__, cls.__qualname__) in names else None

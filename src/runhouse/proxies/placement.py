@@ -7,7 +7,7 @@ import inspect
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from runhouse.clusters.calls import CallOptions, Calls, call_options
+from runhouse.clusters.calls import Arguments, CallOptions, Calls, call_options
 from runhouse.clusters.factory import find_cluster
 from runhouse.errors import ObjectNotFoundError
 from runhouse.proxies.source import Source, find_source, source_of_name
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from runhouse.wire.messages import Operation, RunInfo
 
 T = TypeVar("T")
-Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 _NO_OPTIONS = CallOptions()
 _OLDER_OPTIONS = ("stream_logs", "run_name")
 

@@ -17,7 +17,7 @@ of a recorded run are also kept in a file: when its worker is gone, the server i
 from __future__ import annotations
 
 from dataclasses import MISSING, asdict, dataclass, fields
-from enum import IntEnum
+from enum import Enum, IntEnum
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
@@ -64,6 +64,12 @@ LogEntry: TypeAlias = "tuple[str, object]"
 """`("stdout", text)`, `("stderr", text)`, or `("record", fields of a logging.LogRecord)`."""
 
 
+class Itself(Enum):
+    """Stand for the object whose method was called, where that returns it."""
+
+    ITSELF = "itself"
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """Ask a worker to run something (the frame's body holds the arguments).
@@ -82,6 +88,7 @@ class Call:
         name: The name of a recorded run.
         watch: Whether the caller of a recorded run wants more than to know that it has started.
         keep: The result stays in the worker, under this key.
+        itself: A method that returns its own object is answered by `Itself` instead of a copy.
         persist: For `put`: keep a copy in a file, too.
         timeout_s: The call is ended after this long; 0: never.
         retries: How often it is repeated when it raises.
@@ -105,6 +112,7 @@ class Call:
     name: str = ""
     watch: bool = True
     keep: str = ""
+    itself: bool = False
     persist: bool = False
     timeout_s: float = 0.0
     retries: int = 0

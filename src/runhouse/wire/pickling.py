@@ -255,7 +255,7 @@ def _rebuild(cls: type[BaseException], args: tuple[Any, ...], state: dict[str, A
 def _reduced(error: BaseException) -> object:
     """Return what to pickle for an exception: its own reduction, or one without constructor."""
     cls = type(error)
-    if isinstance(cls.__init__, FunctionType) and cls.__reduce__ is BaseException.__reduce__:
+    if isinstance(cls.__init__, FunctionType) and not isinstance(cls.__reduce__, FunctionType):
         return _Rebuilt(cls, error.args, dict(error.__dict__))
     return error
 

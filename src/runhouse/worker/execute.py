@@ -16,7 +16,7 @@ from runhouse.worker.capture import Capture, current, want_level
 from runhouse.worker.outbox import Mailbox, OutboxClosedError
 from runhouse.worker.retry import Retry
 from runhouse.worker.run import Run, RunInterrupt
-from runhouse.worker.store import Objects, type_name
+from runhouse.worker.store import Objects, attribute_names, type_name
 from runhouse.worker.values import dump_value
 
 if TYPE_CHECKING:
@@ -178,7 +178,8 @@ class Executor:
         if run.call.keep:
             self._objects.check_room()
             self._objects.put(run.call.keep, result)
-            self._close(run, None, {"kept": run.call.keep, "type": type_name(result)})
+            kept = {"type": type_name(result), "attributes": attribute_names(result)}
+            self._close(run, None, {"kept": run.call.keep, **kept})
         else:
             self._close(run, dump_value(run.call, result, "the result"))
 

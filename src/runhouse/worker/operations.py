@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 import os
 from typing import TYPE_CHECKING, Any, cast
 
 from runhouse.errors import CallError
 from runhouse.wire import stored
-from runhouse.wire.messages import Call, Code
+from runhouse.wire.messages import Call, Code, Itself
 from runhouse.wire.pickling import Pickled, loads, loads_frame
 from runhouse.worker import persist
-from runhouse.worker.store import Objects, add_import_roots, load_code, type_name
+from runhouse.worker.store import Objects, add_import_roots, attribute_names, load_code
 from runhouse.worker.values import load_arguments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
     from pathlib import Path
 
     from runhouse.wire.frames import Frame
 
-_ITERATION = "__iter__"
+_ITERATION, _ASYNC_ITERATION = "__iter__", "__aiter__"
 # What a function is called by, where only methods have names.
 _ITSELF = "call"
+_ABSENT = object()
 
 
 class Operations:
@@ -108,23 +111,26 @@ class Operations:
     def _call(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return self._objects.definition(call.key)(*args, **kwargs)
 
-    def _new(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-        """Construct an object; its type is the result."""
+    def _new(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[str]:
+        """Construct an object; the names of its own attributes are the result."""
         self._objects.check_room()
         made = self._objects.definition(call.key)(*args, **kwargs)
         self._objects.put(call.new_key, made)
-        return type_name(made)
+        return attribute_names(made)
 
     def _method(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a method, or what the key names itself; give an attribute; begin an iteration."""
         owner = self._objects.owner(call.key)
         if call.method == _ITERATION:
             return (item for item in owner)
+        if call.method == _ASYNC_ITERATION:
+            return (item async for item in owner)
         if not call.method or (call.method == _ITSELF and not hasattr(owner, _ITSELF)):
             return self._call_itself(call, owner)(*args, **kwargs)
-        found = getattr(owner, call.method)
+        found = _attribute(owner, call)
         if callable(found):
-            return found(*args, **kwargs)
+            result = found(*args, **kwargs)
+            return _marked(result, owner) if call.itself else result
         if args or kwargs:
             msg = (
                 f"{call.key}.{call.method} cannot be called. It is no method but holds "
@@ -149,7 +155,7 @@ class Operations:
 
     def _read(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         del args, kwargs
-        return getattr(self._objects.owner(call.key), call.method)
+        return _attribute(self._objects.owner(call.key), call)
 
     def _write(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         del kwargs
@@ -158,3 +164,34 @@ class Operations:
     def _get(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         del args, kwargs
         return self._objects.get(call.key)
+
+
+def _attribute(owner: Any, call: Call) -> Any:
+    """Return an attribute.
+
+    Raises:
+        AttributeError: There is none of this name; names that look like it are told.
+    """
+    name = call.method
+    try:
+        return getattr(owner, name)
+    except AttributeError:
+        own_answer = hasattr(type(owner), "__getattr__")
+        if own_answer or inspect.getattr_static(owner, name, _ABSENT) is not _ABSENT:
+            raise  # by the user's code
+    near = difflib.get_close_matches(name, [n for n in dir(owner) if not n.startswith("__")])
+    hint = f"Did you mean {' or '.join(near)}?" if near else "Look at dir() of its class."
+    cls = owner.__name__ if isinstance(owner, type) else type(owner).__name__
+    msg = f"{cls!r} has no attribute {name!r}. {call.key!r} and its class were looked at. {hint}"
+    raise AttributeError(msg, name=name)
+
+
+def _marked(result: Any, owner: Any) -> Any:
+    """Return the mark instead of the object itself; a coroutine is looked at when it has ended."""
+    if inspect.iscoroutine(result):
+        return _marked_later(result, owner)
+    return Itself.ITSELF if result is owner else result
+
+
+async def _marked_later(result: Coroutine[Any, Any, Any], owner: Any) -> Any:
+    return _marked(await result, owner)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import itertools
 import os
 import sys
 import threading
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from runhouse.wire.messages import Call, Code
 
+_MOST_NAMES = 256
 _OF_OBJECTS = ("method", "read", "write")
 
 
@@ -213,6 +215,15 @@ def type_name(value: object) -> str:
     """Return the type of a value as `"module:qualified.name"`."""
     cls = type(value)
     return f"{cls.__module__}:{cls.__qualname__}"
+
+
+def attribute_names(value: object) -> list[str]:
+    """Return the names of the public attributes that an object has beside those of its class.
+
+    Of an object with very many, only the first ones.
+    """
+    names = list(itertools.islice(getattr(value, "__dict__", ()), _MOST_NAMES))
+    return [name for name in names if isinstance(name, str) and not name.startswith("_")]
 
 
 def memory_in_use() -> int:
