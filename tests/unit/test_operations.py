@@ -143,10 +143,10 @@ def test_code_that_cannot_be_had_is_not_defined(
 # -- objects ----------------------------------------------------------------------------------
 
 
-def test_an_object_is_made_under_its_key_and_its_type_is_the_result(host: Host) -> None:
-    made = host.do("new", "Counter", 7, new_key="seven")
-    assert made == type_name(host.objects.get("seven")) == f"{__name__}:Counter"
-    assert host.changes == [({"seven": made}, [], False)]
+def test_an_object_is_made_under_its_key_and_its_attributes_are_the_result(host: Host) -> None:
+    assert host.do("new", "Counter", 7, new_key="seven") == ["number"]
+    assert type_name(host.objects.get("seven")) == f"{__name__}:Counter"
+    assert host.changes == [({"seven": f"{__name__}:Counter"}, [], False)]
     assert host.do("method", "seven", 1, 2, method="add", kwargs={"times": 10}) == 37
 
 

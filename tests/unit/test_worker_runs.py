@@ -352,7 +352,10 @@ def test_the_server_is_told_each_status_of_a_recorded_run_and_of_no_other(host: 
 
 def test_a_result_that_is_kept_stays_here(host: Host) -> None:
     frame = host.ask(Call("one", "call", "count", keep="key"))
-    assert (frame.kind, frame.meta) == (Kind.RESULT, {"kept": "key", "type": "builtins:int"})
+    assert (frame.kind, frame.meta) == (
+        Kind.RESULT,
+        {"kept": "key", "type": "builtins:int", "attributes": []},
+    )
     assert host.objects.get("key") == 1
     frame = host.ask(Call("two", "call", "numbers", keep="key"), 3)
     assert host.objects.get("key") == [0, 1, 2]
