@@ -136,6 +136,12 @@ def encode(frame: Frame) -> list[Buffer]:
     return [b"".join((prefix, sizes, meta)), body, *(v for v in views if len(v))]
 
 
+def encode_head(kind: int, meta: dict[str, object], body_size: int) -> bytes:
+    """Return the beginning of a frame without buffers, whose body the caller sends itself."""
+    raw = json.dumps(meta, separators=(",", ":")).encode()
+    return _PREFIX.pack(kind, len(raw), 0, body_size) + raw
+
+
 def pieces_size(pieces: Sequence[Buffer]) -> int:
     """Return how many bytes the pieces hold together."""
     return sum(len(piece) for piece in pieces)

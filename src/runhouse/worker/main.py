@@ -49,7 +49,9 @@ class Worker:
         self._changed = threading.Event()
         root = Path(os.environ["RH_SERVER_ROOT"])
         self._objects = Objects(self._tell_keys)
-        self._operations = Operations(self._objects, root / "objects", self._tell_definition)
+        self._operations = Operations(
+            self._objects, root / "objects", self._tell_definition, self._tell_persisted
+        )
         self.inside = inside.Inside(
             worker_id=os.environ["RH_WORKER_ID"],
             server_id=os.environ["RH_SERVER_ID"],
@@ -130,6 +132,9 @@ class Worker:
 
     def _tell_definition(self, name: str, key: str) -> None:
         self._tell({"op": "defined", "name": name, "key": key})
+
+    def _tell_persisted(self) -> None:
+        self._tell({"op": "persisted"})
 
     def _tell(self, message: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):  # the server is gone: run() ends

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from runhouse.errors import CallError
+from runhouse.errors import CallError, MethodNotFoundError
 from runhouse.wire import stored
 from runhouse.wire.messages import Call, Code
-from runhouse.wire.pickling import Pickled, loads, loads_frame
+from runhouse.wire.pickling import Pickled, dumps, loads, loads_frame
 from runhouse.worker import persist
+from runhouse.worker.schema import describe, describe_methods
 from runhouse.worker.store import Objects, add_import_roots, load_code, type_name
-from runhouse.worker.values import load_arguments
+from runhouse.worker.values import fit, load_arguments, load_json, load_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +27,11 @@ class Operations:
     """Do what calls ask for."""
 
     def __init__(
-        self, objects: Objects, directory: Path, on_define: Callable[[str, str], None]
+        self,
+        objects: Objects,
+        directory: Path,
+        on_define: Callable[[str, str], None],
+        on_persist: Callable[[], None],
     ) -> None:
         """Store the objects to work on.
 
@@ -34,10 +39,12 @@ class Operations:
             objects: What this worker holds.
             directory: Where persisted objects are.
             on_define: Called with the public name and the key of each function and class.
+            on_persist: Called when the objects on disk have changed.
         """
         self._objects = objects
         self._directory = directory
         self._on_define = on_define
+        self._on_persist = on_persist
         self._import_roots: list[str] = []
         self._table: dict[str, Callable[[Call, tuple[Any, ...], dict[str, Any]], Any]] = {
             "call": self._call,
@@ -46,6 +53,7 @@ class Operations:
             "read": self._read,
             "write": self._write,
             "get": self._get,
+            "describe": self._describe,
         }
 
     def invoke(self, call: Call, frame: Frame) -> Any:
@@ -78,9 +86,18 @@ class Operations:
     def _put(self, call: Call, frame: Frame) -> None:
         size = len(frame.body) + sum(map(len, frame.buffers))
         self._objects.check_room(size)
+        pickled = Pickled(frame.body, frame.buffers)
+        if call.arguments == "json":
+            pickled = dumps(load_json(frame))
+        value = (
+            load_whole(frame) if call.arguments == "whole" else loads(pickled.body, pickled.buffers)
+        )
         if call.persist:
-            self.save(call.new_key, Pickled(frame.body, frame.buffers))
-        self._objects.put(call.new_key, loads_frame(frame))
+            self.save(call.new_key, pickled)
+        elif stored.object_path(self._directory, call.new_key).exists():
+            stored.object_path(self._directory, call.new_key).unlink(missing_ok=True)
+            self._on_persist()
+        self._objects.put(call.new_key, value)
 
     def save(self, key: str, pickled: Pickled) -> None:
         """Keep a copy of an object on disk."""
@@ -97,18 +114,21 @@ class Operations:
                 "Make room there, or put it without persist=True."
             )
             raise CallError(msg) from error
+        self._on_persist()
 
     def wake(self, path: Path) -> None:
         """Take an object from disk into memory."""
         self._objects.put(stored.object_key(path), persist.load(path))
 
     def _call(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return self._objects.definition(call.key)(*args, **kwargs)
+        code = self._objects.definition(call.key)
+        args, kwargs = fit(call, code, args, kwargs)
+        return code(*args, **kwargs)
 
     def _new(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """Construct an object; its type is the result."""
         self._objects.check_room()
-        made = self._objects.definition(call.key)(*args, **kwargs)
+        made = self._call(call, args, kwargs)
         self._objects.put(call.new_key, made)
         return type_name(made)
 
@@ -122,8 +142,9 @@ class Operations:
         owner = self._owner(call)
         if call.method == _ITERATION:
             return (item for item in owner)
-        found = getattr(owner, call.method)
+        found = self._attribute(call, owner)
         if callable(found):
+            args, kwargs = fit(call, found, args, kwargs)
             return found(*args, **kwargs)
         if args or kwargs:
             msg = (
@@ -132,6 +153,41 @@ class Operations:
             )
             raise TypeError(msg)
         return found
+
+    def _attribute(self, call: Call, owner: Any) -> Any:
+        """Return a method or the value of an attribute.
+
+        Raises:
+            MethodNotFoundError: There is none, and the caller knows no Python exceptions.
+        """
+        try:
+            return getattr(owner, call.method)
+        except AttributeError as error:
+            if call.arguments == "pickle":
+                raise
+            msg = f"{call.key!r} has no {call.method!r}. {error}. Look at /openapi.json."
+            raise MethodNotFoundError(msg) from error
+
+    def _describe(
+        self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> dict[str, dict[str, Any]]:
+        """Describe what can be called, as JSON.
+
+        `args` holds the keys of objects, `kwargs` functions and classes: public name to key.
+
+        Returns:
+            `code`, a description for each name; `objects`, descriptions by method for each key; and
+            `classes`, the same for the methods that classes have without an instance.
+        """
+        del call
+        held, defined = self._objects.all(), self._objects.definitions()
+        named = {name: defined[key] for name, key in kwargs.items() if key in defined}
+        classes = {name: code for name, code in named.items() if isinstance(code, type)}
+        return {
+            "code": {name: describe(code) for name, code in named.items()},
+            "objects": {key: describe_methods(held[key]) for key in args if key in held},
+            "classes": {name: describe_methods(code) for name, code in classes.items()},
+        }
 
     def _read(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         del args, kwargs
