@@ -59,10 +59,13 @@ def fit_texts(code: Callable[..., Any], texts: Mapping[str, list[str]]) -> Given
     """
     args: list[Any] = []
     kwargs: dict[str, Any] = dict(texts)
-    for parameter in parameters_of(code) or ():
-        if parameter.kind is _KINDS.POSITIONAL_ONLY and parameter.name in kwargs:
+    parameters = parameters_of(code) or []
+    rest = [p for p in parameters if p.kind is _KINDS.VAR_POSITIONAL and p.name in kwargs]
+    by_place = [_KINDS.POSITIONAL_ONLY, *([_KINDS.POSITIONAL_OR_KEYWORD] if rest else [])]
+    for parameter in parameters:
+        if parameter.kind in by_place and parameter.name in kwargs:
             args.append(kwargs.pop(parameter.name))
-        elif parameter.kind is _KINDS.VAR_POSITIONAL and parameter.name in kwargs:
+        elif parameter in rest:
             args += [[text] for text in kwargs.pop(parameter.name)]
     return _fit(code, tuple(args), kwargs, from_texts)
 
