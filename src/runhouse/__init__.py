@@ -18,10 +18,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from runhouse import errors as errors
+    from runhouse.client.reference import Reference as Reference
+    from runhouse.client.run import Run as Run
     from runhouse.clusters.cluster import Cluster as Cluster
     from runhouse.clusters.factory import cluster as cluster
     from runhouse.clusters.here import here as here
     from runhouse.clusters.status import ClusterStatus as ClusterStatus
+    from runhouse.proxies import run as run
     from runhouse.proxies.function import Function as Function
     from runhouse.proxies.function import function as function
     from runhouse.proxies.module import Module as Module
@@ -36,6 +39,8 @@ _HOMES = {
     "ClusterStatus": "runhouse.clusters.status:ClusterStatus",
     "Function": "runhouse.proxies.function:Function",
     "Module": "runhouse.proxies.module:Module",
+    "Reference": "runhouse.client.reference:Reference",
+    "Run": "runhouse.client.run:Run",
     "__version__": "runhouse.version:__version__",
     "cls": "runhouse.proxies.module:module",
     "cluster": "runhouse.clusters.factory:cluster",
@@ -44,6 +49,7 @@ _HOMES = {
     "function": "runhouse.proxies.function:function",
     "here": "runhouse.clusters.here:here",
     "module": "runhouse.proxies.module:module",
+    "run": "runhouse.proxies.run:",
 }
 
 __all__ = [  # noqa: PLE0604, F822 - loaded on first use
@@ -51,6 +57,8 @@ __all__ = [  # noqa: PLE0604, F822 - loaded on first use
     "ClusterStatus",
     "Function",
     "Module",
+    "Reference",
+    "Run",
     "__version__",
     "cls",
     "cluster",
@@ -59,6 +67,7 @@ __all__ = [  # noqa: PLE0604, F822 - loaded on first use
     "function",
     "here",
     "module",
+    "run",
 ]
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
 log = logging.getLogger(__name__)
 
@@ -172,6 +172,91 @@ def mark_slowly(path: str, seconds: float) -> int:
         print("step", number)
         time.sleep(seconds / 5)
     return mark(path)
+
+
+def mark_and_speak(path: str, lines: int) -> list[int]:
+    """Append a line to a file, print lines one by one, and return how many calls there were."""
+    count = mark(path)
+    for number in range(lines):
+        print("line", number)
+        time.sleep(0.03)
+    return [count]
+
+
+def mark_and_count(path: str, number: int) -> Iterator[int]:
+    """Append a line to a file, and yield numbers with a line of output before each."""
+    mark(path)
+    for value in range(number):
+        print("before", value)
+        time.sleep(0.03)
+        yield value
+
+
+def wait_in_c(mark: str) -> None:
+    """Wait where Python cannot be interrupted."""
+    Path(mark).write_text("waiting")
+    lock = threading.Lock()
+    lock.acquire()
+    lock.acquire()
+
+
+def spin_for(seconds: float) -> str:
+    """Compute for a while."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        sum(range(100))
+    return "computed"
+
+
+async def wait_later(seconds: float, mark: str) -> str:
+    """Sleep without blocking, and leave a mark when that was cut short."""
+    file = Path(mark)
+    await asyncio.to_thread(file.write_text, "started")
+    try:
+        await asyncio.sleep(seconds)
+    except BaseException:
+        file.write_text("stopped")  # noqa: ASYNC240 - the task is ending
+        raise
+    return "slept"
+
+
+def fail_first(path: str, times: int) -> int:
+    """Raise in the first calls, and then return how many there were."""
+    count = mark(path)
+    if count <= times:
+        message = f"call {count}"
+        raise ConnectionError(message)
+    return count
+
+
+def speak_and_wait(text: str, seconds: float) -> None:
+    """Print, and sleep."""
+    print(text)
+    time.sleep(seconds)
+
+
+def same_object(first: object, second: object) -> bool:
+    """Tell whether both arguments are one object."""
+    return first is second
+
+
+def call_another(function: Callable[..., Any], *args: Any) -> Any:
+    """Call a function that came as an argument."""
+    return function(*args)
+
+
+def sleep_and_return(seconds: float) -> float:
+    """Return the argument after so many seconds."""
+    time.sleep(seconds)
+    return seconds
+
+
+def fail_at_three(number: int) -> int:
+    """Return the argument, unless it is 3."""
+    if number == 3:
+        message = "three"
+        raise ValueError(message)
+    return number
 
 
 def die(number: int) -> None:

@@ -170,7 +170,7 @@ def test_many_cuts_under_load_lose_nothing(rig: CutLine, tmp_path: Path) -> None
     cutter.start()
     with ThreadPoolExecutor(8) as pool:
         paths = [str(tmp_path / str(number)) for number in range(200)]
-        counts = list(pool.map(lambda path: rig.call("mark", path, run_id=path), paths))
+        counts = list(pool.map(lambda path: rig.call("mark", path, run_id=Path(path).name), paths))
     stop.set()
     cutter.join()
     assert counts == [1] * 200

@@ -11,7 +11,7 @@ from runhouse.bootstrap.local_host import LocalHost
 from runhouse.client.aio import call_async
 from runhouse.client.client import Client
 from runhouse.client.endpoint import Target
-from runhouse.wire.messages import Call, Code, Scope
+from runhouse.wire.messages import Call, Code, RunInfo, Scope
 from runhouse.wire.pickling import dumps
 from tests.rigs.cutter import Cutter
 
@@ -38,11 +38,11 @@ class CutHost(LocalHost):
 class CutLine:
     """Call functions of the sample module through the relay."""
 
-    def __init__(self, folder: Path) -> None:
-        """Start the server and the relay."""
+    def __init__(self, folder: Path, name: str = "relay.sock") -> None:
+        """Start the server and the relay, whose socket has a name in the folder."""
         self.host = CutHost(settings.load())
         self.info = self.host.up()
-        self.cutter = self.host.cutter = Cutter(folder / "relay.sock", self.info.data)
+        self.cutter = self.host.cutter = Cutter(folder / name, self.info.data)
         self.client = Client(self.host, settings.load())
         self._count = 0
 
@@ -51,11 +51,18 @@ class CutLine:
         code = Code("tests.integration.sample", name, import_roots=(ROOT,))
         self.client.call(TARGET, Call(f"d{name}", "define", name), dumps((code.to_meta(), b"")))
 
-    def call(self, name: str, *args: Any, run_id: str = "") -> Any:
+    def call(self, name: str, *args: Any, run_id: str = "", **fields: Any) -> Any:
         """Call a function of the sample module."""
+        return self.client.call(TARGET, self._call(name, run_id, **fields), dumps((args, {})))
+
+    def start(self, name: str, *args: Any, run_id: str = "", **fields: Any) -> RunInfo:
+        """Start a function of the sample module in the background."""
+        call = self._call(name, run_id, record=True, watch=False, **fields)
+        return self.client.start(TARGET, call, dumps((args, {})))
+
+    def _call(self, name: str, run_id: str, **fields: Any) -> Call:
         self._count += 1
-        call = Call(run_id or f"{id(self)}-{self._count}", "call", name, grace_s=30)
-        return self.client.call(TARGET, call, dumps((args, {})))
+        return Call(run_id or f"{id(self)}-{self._count}", "call", name, **fields)
 
     async def call_async(self, name: str, *args: Any) -> Any:
         """Do the same from an event loop."""

@@ -7,6 +7,7 @@ import socket
 import threading
 from typing import TYPE_CHECKING
 
+from runhouse.wire import frames as wire
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -29,6 +30,10 @@ class Cutter:
         self.connections = 0
         self.limits: list[int] = []
         """Bytes after which each of the next connections is cut, in the direction of the client."""
+        self.frames: list[int] = []
+        """The same in frames, beginning with the answer to the greeting."""
+        self.requests: list[int] = []
+        """Bytes after which each of the next connections is cut, in the direction of the server."""
         self._accepter = threading.Thread(target=self._accept, daemon=True)
         self._accepter.start()
 
@@ -49,17 +54,29 @@ class Cutter:
                 server.close()
                 continue
             self.connections += 1
-            limit = self.limits.pop(0) if self.limits else None
+            limits = (_next(self.requests), _next(self.limits), _next(self.frames))
             with self._lock:
                 self._open |= {client, server}
-            relay = threading.Thread(target=self._relay, args=(client, server, limit), daemon=True)
+            relay = threading.Thread(
+                target=self._relay, args=(client, server, *limits), daemon=True
+            )
             relay.start()
 
-    def _relay(self, client: socket.socket, server: socket.socket, limit: int | None) -> None:
+    def _relay(
+        self,
+        client: socket.socket,
+        server: socket.socket,
+        request: int | None,
+        limit: int | None,
+        frames: int | None,
+    ) -> None:
         """Pass bytes both ways, and close both sockets in the end."""
         back = threading.Thread(target=self._pass, args=(server, client, limit), daemon=True)
+        if frames is not None:
+            arguments = (server, client, frames)
+            back = threading.Thread(target=_pass_frames, args=arguments, daemon=True)
         back.start()
-        self._pass(client, server, None)
+        self._pass(client, server, request)
         back.join()
         with self._lock:
             self._open -= {client, server}
@@ -89,6 +106,29 @@ class Cutter:
         self._accepter.join()
         self.cut()
         wait_until(lambda: not self._open)
+
+
+def _next(limits: list[int]) -> int | None:
+    return limits.pop(0) if limits else None
+
+
+def _pass_frames(source: socket.socket, sink: socket.socket, count: int) -> None:
+    """Pass the answer to the greeting and so many frames, then break both connections."""
+    with contextlib.suppress(OSError):
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            byte = source.recv(1)
+            if not byte:
+                break
+            head += byte
+        if count > 0:
+            sink.sendall(head)
+        for _ in range(count - 1):
+            frame = wire.receive(source)
+            if frame is None:
+                break
+            wire.send(sink, frame)
+    _break(source, sink)
 
 
 def _break(*sockets: socket.socket) -> None:

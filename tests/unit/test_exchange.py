@@ -11,14 +11,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runhouse.client.exchange import Exchange, Item, Logs, Raised, Result, SendAgain, Streaming
+from runhouse.client.exchange import (
+    Exchange,
+    Item,
+    Kept,
+    Logs,
+    Raised,
+    Result,
+    Started,
+    Streaming,
+    Unknown,
+)
 from runhouse.client.reconnect import Reconnect
+from runhouse.errors import RunLostError
 from runhouse.wire import frames
 from runhouse.wire.frames import Frame
-from runhouse.wire.messages import Call, Kind
+from runhouse.wire.messages import LOST, Call, Kind, RunInfo
 from runhouse.wire.pickling import dump_error, dumps
 from runhouse.worker.connections import Connection
-from runhouse.worker.outbox import Outbox, OutboxClosedError
+from runhouse.worker.outbox import Mailbox, OutboxClosedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,9 +37,7 @@ if TYPE_CHECKING:
 
 def exchange() -> Exchange:
     """Return a call that has been sent."""
-    made = Exchange(Call("id", "call", "key"), dumps(((), {})))
-    made.opening("worker")
-    return made
+    return Exchange(Call("id", "call", "key"), dumps(((), {})))
 
 
 def item(value: object) -> Frame:
@@ -61,9 +70,9 @@ def wire() -> Iterator[Wire]:
 
 def test_a_call_is_sent_once_and_then_attached_to() -> None:
     made = Exchange(Call("id", "call", "key"), dumps(((1,), {})))
-    assert bytes(made.opening("worker")[0])[0] == Kind.CALL
+    assert bytes(made.call_pieces()[0])[0] == Kind.CALL
     made.receive(Frame(Kind.STREAM))
-    again = made.opening("worker")
+    again = made.attaching()
     assert bytes(again[0])[0] == Kind.ATTACH
     assert b'"received":1' in bytes(again[0])
 
@@ -74,7 +83,7 @@ def test_answers_become_events() -> None:
     assert logs == Logs([("stdout", "text")])
     assert made.receive(Frame(Kind.STREAM)) == Streaming()
     assert made.receive(item(3)) == Item(3)
-    assert made.receive(Frame(Kind.UNKNOWN)) == SendAgain()
+    assert made.receive(Frame(Kind.UNKNOWN)) == Unknown()
     assert not made.ended
     assert made.receive(Frame(Kind.RESULT)) == Result(None)
     assert made.ended
@@ -82,6 +91,39 @@ def test_answers_become_events() -> None:
     raised = exchange().receive(Frame(Kind.ERROR, meta, pickled.body))
     assert isinstance(raised, Raised)
     assert isinstance(raised.error, ValueError)
+
+
+def info(status: str = "running") -> RunInfo:
+    """Return what is told about a run."""
+    return RunInfo("id", "name", "key", status, "env", "worker", True, 1.0)  # type: ignore[arg-type]
+
+
+def test_a_recorded_run_tells_that_it_has_started_and_where_its_result_is() -> None:
+    watched = Exchange(Call("id", "call", "key", record=True), dumps(((), {})))
+    assert watched.receive(Frame(Kind.STARTED, info().to_meta())) == Started(info())
+    assert not watched.ended
+    kept = watched.receive(Frame(Kind.RESULT, {"kept": "key", "type": "builtins:int"}))
+    assert kept == Kept("key", "builtins:int")
+    assert watched.ended
+    left = Exchange(Call("id", "call", "key", record=True, watch=False), dumps(((), {})))
+    left.receive(Frame(Kind.STARTED, info().to_meta()))
+    assert left.ended
+
+
+def test_a_watched_run_is_attached_to_and_acknowledges_nothing() -> None:
+    made = Exchange(run_id="id")
+    assert made.call_pieces() == []
+    assert bytes(made.attaching()[0])[0] == Kind.ATTACH
+    made.receive(Frame(Kind.RESULT, {}, dumps(b"x" * 100_000).body))
+    assert made.acknowledging() is None
+
+
+def test_a_lost_run_is_told_as_such() -> None:
+    meta: dict[str, object] = {"type": LOST, "message": "It is lost.", "traceback": ""}
+    raised = Exchange(run_id="id").receive(Frame(Kind.ERROR, meta))
+    assert isinstance(raised, Raised)
+    assert isinstance(raised.error, RunLostError)
+    assert str(raised.error) == "It is lost."
 
 
 def test_small_results_need_no_acknowledgement_and_large_ones_get_one() -> None:
@@ -102,7 +144,7 @@ def test_every_event_arrives_once_however_often_the_connection_breaks(cuts: list
     values: list[int] = []
     with Wire() as wire:
         ours, theirs = wire.connect()
-        outbox = Outbox(theirs)
+        outbox = Mailbox(theirs)
 
         def make() -> None:
             for number in range(total):
@@ -137,7 +179,7 @@ def drain(sock: socket.socket, count: int) -> None:
 
 def test_a_generator_waits_for_its_reader_and_ends_with_it(wire: Wire) -> None:
     ours, theirs = wire.connect()
-    outbox = Outbox(theirs)
+    outbox = Mailbox(theirs)
     ended = threading.Event()
 
     def make() -> None:
@@ -161,7 +203,7 @@ def test_a_generator_waits_for_its_reader_and_ends_with_it(wire: Wire) -> None:
 
 
 def test_output_of_an_absent_caller_stays_bounded(wire: Wire) -> None:
-    outbox = Outbox(None)
+    outbox = Mailbox(None)
     for _ in range(50):
         outbox.log(("stdout", "x" * 1_000_000))
         outbox.flush()

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runhouse.errors import RunCancelledError
+from runhouse.errors import RunCancelledError, RunTimeoutError
 from runhouse.wire import frames
 from runhouse.wire.frames import Frame
 from runhouse.wire.messages import Call, Kind
 from runhouse.wire.pickling import load_error
 from runhouse.worker import run as run_module
+from runhouse.worker.alarms import Alarms
 from runhouse.worker.connections import Connection
-from runhouse.worker.grace import Grace
+from runhouse.worker.outbox import Mailbox
 from runhouse.worker.run import Run, RunInterrupt, make_sleep_interruptible
 from tests.waiting import wait_until
 
@@ -34,9 +35,13 @@ def wire() -> Iterator[tuple[socket.socket, Connection]]:
         yield ours, Connection(theirs)
 
 
-def make_run(connection: Connection | None, grace_s: float = 30) -> Run:
-    """Return a run that nobody has started."""
-    return Run(Call("id", "call", "key", grace_s=grace_s), connection)
+def make_run(
+    connection: Connection | None, *, logs: bool = True, statuses: list[str] | None = None
+) -> Run:
+    """Return a run that nobody has started; a recorded one when its statuses are of interest."""
+    seen = [] if statuses is None else statuses
+    call = Call("id", "call", "key", logs=logs, record=statuses is not None)
+    return Run(call, Mailbox(connection), lambda run: seen.append(run.status))
 
 
 def in_thread(run: Run, code: Callable[[], object]) -> tuple[threading.Thread, list[str]]:
@@ -141,11 +146,11 @@ def test_an_interrupt_that_comes_too_late_hits_nobody_else() -> None:
 
 def test_a_run_without_a_caller_has_its_time_and_no_more() -> None:
     due: list[Run] = []
-    grace = Grace(due.append)
-    soon, later, back = make_run(None, 0.05), make_run(None, 0.15), make_run(None, 0.05)
-    for run in (later, soon, back):
-        grace.begin(run)
-        grace.begin(run)
+    grace = Alarms(due.append)
+    soon, later, back = make_run(None), make_run(None), make_run(None)
+    for run, after_s in ((later, 0.15), (soon, 0.05), (back, 0.05)):
+        grace.begin(run, after_s)
+        grace.begin(run, after_s)
     grace.end(back)
     wait_until(lambda: len(due) == 2)
     assert due == [soon, later]
@@ -153,10 +158,10 @@ def test_a_run_without_a_caller_has_its_time_and_no_more() -> None:
 
 
 def test_many_runs_without_callers_need_one_thread() -> None:
-    grace = Grace(lambda run: None)
+    grace = Alarms(lambda run: None)
     before = threading.active_count()
     for _ in range(200):
-        grace.begin(make_run(None, 60))
+        grace.begin(make_run(None), 60)
     assert threading.active_count() <= before + 1
     assert len(grace) == 200
 
@@ -164,10 +169,38 @@ def test_many_runs_without_callers_need_one_thread() -> None:
 def test_output_is_sent_only_to_callers_who_want_it(
     wire: tuple[socket.socket, Connection],
 ) -> None:
-    silent = Run(Call("id", "call", "key", logs=False), wire[1])
+    silent = make_run(wire[1], logs=False)
     silent.log(("stdout", "not this"))
-    silent.finish(Frame(Kind.RESULT))
+    silent.finish(Frame(Kind.RESULT), "done")
     frame = frames.receive(wire[0])
     assert frame is not None
     assert frame.kind == Kind.RESULT
     assert run_module.RunInterrupt.__mro__[1] is KeyboardInterrupt
+
+
+def test_the_status_is_told_before_the_last_event(
+    wire: tuple[socket.socket, Connection],
+) -> None:
+    statuses: list[str] = []
+    run = make_run(wire[1], statuses=statuses)
+    assert run.status == "queued"
+    run.begin()
+    assert run.finish(Frame(Kind.RESULT), "done")
+    assert not run.finish(Frame(Kind.RESULT), "failed")
+    assert not run.cancel("too late")
+    run.begin()
+    assert statuses == ["running", "done"]
+    assert run.info("env", "worker").status == "done"
+    assert run.ended_at >= run.created_at
+
+
+def test_a_run_can_be_ended_for_another_reason_than_a_cancel(
+    wire: tuple[socket.socket, Connection],
+) -> None:
+    run = make_run(wire[1])
+    assert run.end(RunTimeoutError("It took too long."), "failed")
+    assert (run.status, run.forced) == ("failed", True)
+    assert run.error == "RunTimeoutError: It took too long."
+    frame = frames.receive(wire[0])
+    assert frame is not None
+    assert isinstance(load_error(frame), TimeoutError)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from runhouse.clusters import projects
 from runhouse.proxies import source
 from tests.integration import sample
 
@@ -52,17 +53,17 @@ def test_a_name_is_taken_apart() -> None:
 def test_a_project_is_the_nearest_directory_with_a_mark(tmp_path: Path) -> None:
     inner = tmp_path / "a" / "b"
     inner.mkdir(parents=True)
-    assert source.project_root(inner) is None
+    assert projects.project_root(inner) is None
     (tmp_path / "a" / "pyproject.toml").touch()
-    assert source.project_root(inner / "file.py") == tmp_path / "a"
+    assert projects.project_root(inner / "file.py") == tmp_path / "a"
     (inner / ".git").mkdir()
-    assert source.project_root(inner / "file.py") == inner
+    assert projects.project_root(inner / "file.py") == inner
 
 
 def test_the_home_directory_is_no_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / ".git").mkdir()
-    assert source.project_root(tmp_path / "script.py") is None
+    assert projects.project_root(tmp_path / "script.py") is None
 
 
 @pytest.mark.parametrize(

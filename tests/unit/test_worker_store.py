@@ -84,7 +84,7 @@ def test_code_that_is_not_there_raises_what_python_raises(
 
 
 def test_definitions_and_instances_are_apart() -> None:
-    objects = Objects()
+    objects = Objects(lambda added, removed, on_disk: None)
     objects.define("key", len)
     objects.put("key", [1])
     assert objects.definition("key") is len
@@ -99,7 +99,7 @@ def test_definitions_and_instances_are_apart() -> None:
 
 
 def test_many_threads_may_put_and_get() -> None:
-    objects = Objects()
+    objects = Objects(lambda added, removed, on_disk: None)
 
     def work(number: int) -> None:
         for turn in range(100):

@@ -203,8 +203,9 @@ class Client:
 
     def give_back(self, target: Target, connection: Connection) -> None:
         """Keep a connection for the next call."""
+        home = Target(worker_id=connection.worker_id) if target.key else target
         with self._lock:
-            self._idle.setdefault(target, []).append(connection)
+            self._idle.setdefault(home, []).append(connection)
 
     def close(self) -> None:
         """Close all idle connections; safe to repeat, and calls open new ones."""

@@ -201,9 +201,7 @@ class Talk:
         if self._exchange.recorded and self._mended:
             connection.sock.close()
         else:
-            target = self._target
-            home = Target(worker_id=connection.worker_id) if target.key else target
-            self._client.give_back(home, connection)
+            self._client.give_back(self._target, connection)
 
     def cancel(self) -> None:
         """Stop the call and give up its connection; safe to repeat. A watched run goes on."""

@@ -7,7 +7,7 @@ import logging
 import re
 import secrets
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
@@ -19,7 +19,7 @@ from runhouse.client.endpoint import Target
 from runhouse.clusters import arguments
 from runhouse.clusters.projects import project_of_modules
 from runhouse.errors import ObjectNotFoundError, PythonMismatchError
-from runhouse.registry.names import check_name
+from runhouse.registry.names import check_key
 from runhouse.wire.messages import Call, Code, Operation, RunInfo, Scope
 from runhouse.wire.pickling import Pickled, dumps
 from runhouse.worker import inside
@@ -68,7 +68,7 @@ def call_options(
         ValueError: A number is out of range.
         InvalidNameError: The name of the run cannot be used.
     """
-    kinds = (retry_on,) if isinstance(retry_on, type) else tuple(retry_on)
+    kinds = tuple(retry_on) if isinstance(retry_on, Iterable) else (retry_on,)
     for kind in kinds:
         if not (isinstance(kind, type) and issubclass(kind, Exception)):
             msg = (
@@ -78,7 +78,7 @@ def call_options(
             raise TypeError(msg)
     return CallOptions(
         logs=bool(stream_logs),
-        run_name="" if run_name is None else check_name(run_name),
+        run_name="" if run_name is None else check_key(run_name),
         timeout_s=0.0 if timeout is None else arguments.seconds("timeout", timeout, above=0.0),
         retries=arguments.number("retries", retries, least=0),
         retry_on=tuple(f"{kind.__module__}.{kind.__qualname__}" for kind in kinds),
@@ -169,7 +169,6 @@ class Calls:
     def _call(self, op: Operation, key: str, options: CallOptions, **fields: Any) -> Call:
         root = logging.getLogger()
         return Call(
-            run_id=secrets.token_hex(8),
             op=op,
             key=key,
             logs=options.logs,
@@ -181,7 +180,7 @@ class Calls:
             retry_on=options.retry_on,
             backoff_s=options.backoff_s,
             parent=inside.current_run_id(),
-            **{"record": bool(options.run_name), **fields},
+            **{"run_id": secrets.token_hex(8), "record": bool(options.run_name), **fields},
         )
 
     def call(
@@ -210,7 +209,7 @@ class Calls:
         except ObjectNotFoundError as error:
             if error.key != key or not target.key or not self.client.forget_home(key):
                 raise
-        return self.client.call(target, self._call(op, key, options, **fields), pickled)
+        return self.client.call(target, call, pickled)
 
     async def call_async(
         self,
@@ -229,8 +228,7 @@ class Calls:
         except ObjectNotFoundError as error:
             if error.key != key or not target.key or not self.client.forget_home(key):
                 raise
-        again = self._call(op, key, options, **fields)
-        return await call_async(self.client, target, again, pickled)
+        return await call_async(self.client, target, call, pickled)
 
     def start(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -15,7 +16,7 @@ from runhouse.clusters.calls import NO_ARGUMENTS, Calls, call_options, new_key
 from runhouse.clusters.commands import Commands
 from runhouse.clusters.tokens import Tokens
 from runhouse.errors import ObjectNotFoundError, RunNotFoundError
-from runhouse.registry.names import check_name
+from runhouse.registry.names import check_key
 from runhouse.wire.messages import Limits
 from runhouse.worker import inside
 
@@ -75,7 +76,7 @@ class Objects(Commands):
             [1, 2, 3]
             >>> rh.here.delete("numbers")
         """
-        check_name(key)
+        check_key(key)
         own = self._own()
         if own is not None and not persist and env in (None, own.env):
             own.objects.check_room()
@@ -108,7 +109,7 @@ class Objects(Commands):
             )
             raise TypeError(msg)
         if dryrun:
-            return check_name(key)
+            return check_key(key)
         self.put(key, resource)
         for name, value in (state or {}).items():
             target = Target(key=key)
@@ -147,12 +148,12 @@ class Objects(Commands):
             if error.key != key:
                 raise
             missing = error
-        try:
-            return self.get_run(key).result()
-        except RunNotFoundError:
-            if default is KeyError:
-                raise missing from None
-            return default
+        if not remote:
+            with contextlib.suppress(RunNotFoundError):
+                return self.get_run(key).result()
+        if default is KeyError:
+            raise missing
+        return default
 
     def _reference(self, key: str) -> Reference:
         """Return a reference to an object that is there.
@@ -228,7 +229,7 @@ class Objects(Commands):
             InvalidNameError: The new key cannot be used.
         """
         path = f"/objects/{quote(old, safe='')}"
-        self.client.request("PATCH", path, {"key": check_name(new)})
+        self.client.request("PATCH", path, {"key": check_key(new)})
         self.client.forget_home(old)
 
     def delete(self, keys: str | Iterable[str]) -> None:

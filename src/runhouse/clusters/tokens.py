@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from runhouse.registry.names import check_name
+from runhouse.registry.names import check_key
 
 if TYPE_CHECKING:
     from runhouse.client.run import Home
@@ -45,7 +45,7 @@ class Tokens:
             InvalidNameError: The name cannot be used.
             ConnectError: The host cannot be reached.
         """
-        body = {"name": check_name(name), "read_only": bool(read_only)}
+        body = {"name": check_key(name), "read_only": bool(read_only)}
         return str(self._home.client.request("POST", "/tokens", body)["token"])
 
     def list(self) -> list[Token]:
@@ -55,5 +55,5 @@ class Tokens:
 
     def revoke(self, name: str) -> bool:
         """Make a token invalid at once; return whether there was one of the name."""
-        path = f"/tokens/{quote(check_name(name), safe='')}"
+        path = f"/tokens/{quote(check_key(name), safe='')}"
         return bool(self._home.client.request("DELETE", path)["revoked"])

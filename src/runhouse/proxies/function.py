@@ -11,10 +11,10 @@ from runhouse.client.reference import Reference
 from runhouse.client.run import Run
 from runhouse.clusters.arguments import number
 from runhouse.clusters.calls import CallOptions, call_options, new_key
-from runhouse.errors import RunNotFoundError
+from runhouse.errors import CallError, ConnectError, RunNotFoundError
 from runhouse.proxies.placement import Arguments, Placement, place, signature_of, take_options
 from runhouse.proxies.spread import spread
-from runhouse.registry.names import check_name
+from runhouse.registry.names import check_key
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Sequence
@@ -59,6 +59,10 @@ class Function(Generic[P, R]):
         """Return the function's name and where it runs."""
         where = self._placement.cluster.name if self._placement is not None else "not on a cluster"
         return f"<runhouse.Function {self.name!r} ({where})>"
+
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        """Pickle as a proxy: sent to a worker, it calls the function where it is."""
+        return Function, (self._code, self.name, self._placement)
 
     def to(self, cluster: Cluster | str, env: str | None = None) -> Function[P, R]:
         """Send the function to a cluster and return it as a function that runs there.
@@ -268,7 +272,7 @@ class Function(Generic[P, R]):
             Exception: What the function itself raises.
         """
         placement = self._placed("get_or_call")
-        check_name(run_name)
+        check_key(run_name)
         with contextlib.suppress(RunNotFoundError):
             run = placement.cluster.get_run(run_name)
             if run.status in ("queued", "running", "done"):
@@ -313,13 +317,9 @@ class Function(Generic[P, R]):
             >>> list(rh.function(math.pow).to(rh.here).starmap([(2, 3), (3, 2)]))
             [8.0, 9.0]
         """
-        placement = self._placed("starmap")
         number("concurrency", concurrency, least=1)
-
-        def call(arguments: Iterable[Any]) -> Any:
-            return placement.call("call", self._bound(tuple(arguments), {}), CallOptions())
-
-        return spread(call, items, concurrency, ordered=ordered)
+        caller = _Caller(self._placed("starmap"), self._signature)
+        return spread(caller, items, concurrency, ordered=ordered)
 
 
 class Calling(Generic[P, R]):
@@ -344,6 +344,24 @@ class Calling(Generic[P, R]):
     def remote(self, *args: P.args, **kwargs: P.kwargs) -> Reference:
         """Start the function, and keep its result where it is made; see `Function.remote`."""
         return self._function._remote(args, cast("dict[str, Any]", kwargs), self._options)
+
+
+class _Caller:
+    """Call a function with the arguments in each item."""
+
+    def __init__(self, placement: Placement, signature: inspect.Signature | None) -> None:
+        self._placement = placement
+        self._signature = signature
+
+    def call(self, item: Iterable[Any], run_id: str) -> Any:
+        args = tuple(item)
+        if self._signature is not None:
+            self._signature.bind(*args)
+        return self._placement.call("call", (args, {}), CallOptions(), run_id=run_id)
+
+    def cancel(self, run_id: str) -> None:
+        with contextlib.suppress(CallError, ConnectError):  # it has ended, or cannot be reached
+            self._placement.cluster.cancel(run_id)
 
 
 def _iterate(

@@ -45,6 +45,10 @@ class Placement:
     directory: str
     name: str
 
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        """Pickle without the connections: where it arrives, the cluster has its own."""
+        return _rebuild, (self.cluster, self.target, self.source, self.directory, self.name)
+
     def define(self) -> None:
         """Tell the worker about the code."""
         code = self.source.on_host(self.directory)
@@ -87,6 +91,12 @@ class Placement:
                 raise
         await asyncio.to_thread(self.define)
         return await self.calls.call_async(self.target, op, key, arguments, options, **fields)
+
+
+def _rebuild(
+    cluster: Cluster, target: Target, source: Source, directory: str, name: str
+) -> Placement:
+    return Placement(cluster, cluster.calls, target, source, directory, name)
 
 
 def place(

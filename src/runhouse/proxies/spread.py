@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Generator, Iterable
 
-T = TypeVar("T")
+T = TypeVar("T", contravariant=True)
+
+
+class Caller(Protocol[T]):
+    """Make calls that can be stopped."""
+
+    def call(self, item: T, run_id: str) -> Any:
+        """Call with an item, and wait for the result."""
+
+    def cancel(self, run_id: str) -> None:
+        """Stop a call."""
 
 
 def spread(
-    call: Callable[[T], Any], items: Iterable[T], concurrency: int, *, ordered: bool
+    caller: Caller[T], items: Iterable[T], concurrency: int, *, ordered: bool
 ) -> Generator[Any, None, None]:
     """Call with each item, several at once; yield the results.
 
     Args:
-        call: What to call; blocks until it has its result.
-        items: Taken as they are needed.
+        caller: Makes the calls.
+        items: Taken as they are needed: at most `2 * concurrency` ahead.
         concurrency: How many calls run at once.
         ordered: Yield the results in the order of the items; False: as they come.
     """
-    waiting: deque[Future[Any]] = deque()
+    waiting: deque[tuple[str, Future[Any]]] = deque()
     rest = iter(items)
     pool = ThreadPoolExecutor(concurrency, thread_name_prefix="runhouse-map")
     try:
@@ -34,17 +45,35 @@ def spread(
                     item = next(rest)
                 except StopIteration:
                     break
-                waiting.append(pool.submit(call, item))
+                run_id = secrets.token_hex(8)
+                waiting.append((run_id, pool.submit(caller.call, item, run_id)))
             if not waiting:
                 return
-            if not ordered:
-                wait(waiting, return_when=FIRST_COMPLETED)
-                first = next(future for future in waiting if future.done())
-                waiting.remove(first)
-            else:
-                first = waiting.popleft()
-            yield first.result()
+            yield _take(waiting, ordered=ordered).result()
     finally:
-        for future in waiting:
-            future.cancel()
-        threading.Thread(target=pool.shutdown, daemon=True).start()
+        _stop(caller, pool, waiting)
+
+
+def _take(waiting: deque[tuple[str, Future[Any]]], *, ordered: bool) -> Future[Any]:
+    """Remove and return the call whose result is next."""
+    if ordered:
+        return waiting.popleft()[1]
+    wait([future for _, future in waiting], return_when=FIRST_COMPLETED)
+    ready = next(entry for entry in waiting if entry[1].done())
+    waiting.remove(ready)
+    return ready[1]
+
+
+def _stop(
+    caller: Caller[Any], pool: ThreadPoolExecutor, waiting: deque[tuple[str, Future[Any]]]
+) -> None:
+    """Stop the calls whose results nobody wants any more, without waiting for their end."""
+    running = [run_id for run_id, future in waiting if not future.cancel() and not future.done()]
+    pool.shutdown(wait=False)
+
+    def stop() -> None:
+        for run_id in running:
+            caller.cancel(run_id)
+
+    if running:
+        threading.Thread(target=stop, name="runhouse-map-stop").start()

@@ -142,7 +142,12 @@ class Daemon:
         self.workers.on_activity = self._note_activity
         self.index = Index(self.paths.objects)
         self.keys = Keys(self.index, self.workers, config.start_timeout_s)
-        self.runs = Runs(Journals(self.paths.runs, config.keep_runs_days * _DAY_S), self.workers)
+        journals = Journals(
+            self.paths.runs,
+            config.keep_runs_days * _DAY_S,
+            lambda worker_id: self.workers.find(worker_id) is not None,
+        )
+        self.runs = Runs(journals, self.workers)
         self._active_at = time.monotonic()
         self._stopping = asyncio.Event()
         self._http: asyncio.Task[None] | None = None

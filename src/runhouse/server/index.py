@@ -6,7 +6,6 @@ it looks something up: what a client has put is found by the next client that as
 
 from __future__ import annotations
 
-import contextlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from runhouse.wire import stored
 from runhouse.wire.messages import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from pathlib import Path
 
 
@@ -140,12 +139,15 @@ class Index:
 
     def _on_disk(self) -> dict[str, Asleep]:
         if self._asleep is None:
-            self._asleep = {item.key: item for item in _read_all(self._directory)}
+            found = map(_read, self._directory.glob("*.object"))
+            self._asleep = {item.key: item for item in found if item is not None}
         return self._asleep
 
-    def note_persisted(self) -> None:
-        """Look at the disk again with the next question: a worker has written there."""
-        self._asleep = None
+    def note_persisted(self, key: str) -> None:
+        """Note that a worker has written an object to disk."""
+        item = _read(stored.object_path(self._directory, key))
+        if item is not None:
+            self._on_disk()[key] = item
 
     def forget_persisted(self, key: str) -> bool:
         """Remove the object on disk under a key; return whether there was one."""
@@ -161,16 +163,19 @@ class Index:
         if item is None:
             return False
         item.path.rename(stored.object_path(self._directory, new))
-        self._asleep = None
+        self.note_persisted(new)
         return True
 
 
-def _read_all(directory: Path) -> Iterator[Asleep]:
-    """Yield what is told about each object on disk, without reading any."""
-    for path in directory.glob("*.object"):
-        with contextlib.suppress(OSError, ValueError, TypeError, KeyError), path.open("rb") as file:
+def _read(path: Path) -> Asleep | None:
+    """Return what is told about an object on disk, without reading it; None when that fails."""
+    try:
+        with path.open("rb") as file:
             found = stored.frame_at(file.fileno(), 0)
-            if found is not None:
-                meta = found[0].meta
-                scope = Scope(**json.loads(str(meta["scope"])))
-                yield Asleep(path, stored.object_key(path), str(meta["env"]), scope)
+        if found is None:
+            return None
+        meta = found[0].meta
+        scope = Scope(**json.loads(str(meta["scope"])))
+        return Asleep(path, stored.object_key(path), str(meta["env"]), scope)
+    except (OSError, ValueError, TypeError, KeyError):
+        return None

@@ -17,6 +17,7 @@ from runhouse.wire.frames import Frame
 from runhouse.wire.messages import LOST, Kind, RunInfo, RunStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -28,10 +29,17 @@ ENDED = frozenset(("done", "failed", "cancelled", "lost"))
 class Journals:
     """Hold the recorded runs."""
 
-    def __init__(self, directory: Path, keep_s: float) -> None:
-        """Store where their files are, and how long a run is kept after its end."""
+    def __init__(self, directory: Path, keep_s: float, is_alive: Callable[[str], bool]) -> None:
+        """Store where their files are.
+
+        Args:
+            directory: The directory of the files.
+            keep_s: How long a run is kept after its end.
+            is_alive: Tells whether the worker of an id runs.
+        """
         self._directory = directory
         self._keep_s = keep_s
+        self._is_alive = is_alive
         self._loaded: dict[str, RunInfo] | None = None
 
     def _runs(self) -> dict[str, RunInfo]:
@@ -39,10 +47,31 @@ class Journals:
         if self._loaded is None:
             self._loaded = {}
             for path in self._directory.glob("*.*"):
-                info = _read(path)
+                info = self._read(path)
                 if info is not None:
                     self._loaded[info.id] = info
         return self._loaded
+
+    def _read(self, path: Path) -> RunInfo | None:
+        """Return what a file says about its run; one that is open may be lost with its server."""
+        try:
+            with path.open("rb") as file:
+                found = stored.frame_at(file.fileno(), 0)
+                if found is None:
+                    return None
+                info = RunInfo(**cast("dict[str, Any]", found[0].meta))
+        except (OSError, TypeError):
+            return None
+        status = path.suffix[1:]
+        if status == _OPEN and self._is_alive(info.worker_id):
+            return info
+        if status == _OPEN:
+            return _close(path, info, "Its server ended before it did.")
+        if status not in ENDED:
+            return None
+        error = _last_error(path) if status != "done" else ""
+        ended_at = path.stat().st_mtime
+        return replace(info, status=cast("RunStatus", status), ended_at=ended_at, error=error)
 
     def note(self, message: dict[str, Any]) -> None:
         """Take what a worker tells about a run."""
@@ -50,7 +79,8 @@ class Journals:
         self._runs()[info.id] = info
 
     def all(self) -> list[RunInfo]:
-        """Return all recorded runs, the newest first."""
+        """Return all recorded runs, the newest first; those that are old enough are removed."""
+        self._prune()
         return sorted(self._runs().values(), key=lambda info: info.created_at, reverse=True)
 
     def find(self, key: str) -> RunInfo | None:
@@ -80,32 +110,11 @@ class Journals:
             path.unlink(missing_ok=True)
         self._runs().pop(info.id, None)
 
-    def prune(self) -> None:
-        """Remove the runs that ended long enough ago."""
+    def _prune(self) -> None:
         before = time.time() - self._keep_s
-        for info in self.all():
+        for info in list(self._runs().values()):
             if info.status in ENDED and info.ended_at < before:
                 self.forget(info)
-
-
-def _read(path: Path) -> RunInfo | None:
-    """Return what a file says about its run; one that is open was lost with its server."""
-    try:
-        with path.open("rb") as file:
-            found = stored.frame_at(file.fileno(), 0)
-            if found is None:
-                return None
-            info = RunInfo(**cast("dict[str, Any]", found[0].meta))
-    except (OSError, TypeError):
-        return None
-    status = path.suffix[1:]
-    if status == _OPEN:
-        return _close(path, info, "Its server ended before it did.")
-    if status not in ENDED:
-        return None
-    error = _last_error(path) if status != "done" else ""
-    ended_at = path.stat().st_mtime
-    return replace(info, status=cast("RunStatus", status), ended_at=ended_at, error=error)
 
 
 def _last_error(path: Path) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from runhouse.server.worker import WorkerSilentError
@@ -28,17 +30,35 @@ class Keys:
         self._index = index
         self._workers = workers
         self._start_timeout_s = start_timeout_s
+        self._tasks: set[asyncio.Task[None]] = set()
         workers.listeners["keys"] = self._on_keys
         workers.listeners["defined"] = self._on_defined
-        workers.listeners["persisted"] = lambda _worker, _message: index.note_persisted()
         workers.on_death.append(self._on_death)
 
     def _on_keys(self, worker: Worker, message: dict[str, Any]) -> None:
+        """Note what a worker holds; other workers let go of it before the worker goes on."""
         self._index.remove(worker.id, message["removed"])
-        for other_id, keys in self._index.add(worker.id, worker.env, message["added"]).items():
+        moved = self._index.add(worker.id, worker.env, message["added"])
+        for key in message["added"]:
+            if message["on_disk"]:
+                self._index.note_persisted(key)
+            else:
+                self._index.forget_persisted(key)
+        if moved:
+            task = asyncio.create_task(self._move(worker, moved, message.get("number")))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        elif "number" in message:
+            worker.tell({"op": "noted", "number": message["number"]})
+
+    async def _move(self, worker: Worker, moved: dict[str, list[str]], number: int | None) -> None:
+        for other_id, keys in moved.items():
             other = self._workers.find(other_id)
             if other is not None:
-                other.tell({"op": "ask", "id": -1, "what": "delete", "keys": keys})
+                with contextlib.suppress(WorkerSilentError):  # then it cannot be asked for them
+                    await other.ask("delete", ANSWER_S, keys=keys)
+        if number is not None:
+            worker.tell({"op": "noted", "number": number})
 
     def _on_defined(self, worker: Worker, message: dict[str, Any]) -> None:
         self._index.define(worker.id, message["name"], message["key"])

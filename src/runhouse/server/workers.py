@@ -70,12 +70,13 @@ class Workers:
         """Return the worker for an env and the code of a project, started if needed.
 
         A worker whose code is older than the scope's generation is replaced; it lives on until
-        its calls have ended and its objects are gone.
+        its calls have ended and its objects are gone. What needs no project's code takes any worker
+        of the env.
 
         Raises:
             WorkerStartError: It did not come up; the message has its last lines.
         """
-        key = (env, scope.project)
+        key = (env, scope.project or self._some_project(env, scope.python))
         async with self._locks.setdefault(key, asyncio.Lock()):
             worker = self._current.get(key)
             if worker is not None and not worker.dead.is_set():
@@ -88,6 +89,15 @@ class Workers:
             worker = await self._start(env, scope, timeout_s)
             self._current[key] = worker
             return worker
+
+    def _some_project(self, env: str, python: str) -> str:
+        """Return the project of the newest worker of an env, or nothing when there is none."""
+        projects = [
+            project
+            for (name, project), worker in self._current.items()
+            if name == env and python in ("", worker.scope.python) and not worker.dead.is_set()
+        ]
+        return projects[-1] if projects else ""
 
     async def _start(self, env: str, scope: Scope, timeout_s: float) -> Worker:
         """Start a worker process and wait until it is ready."""

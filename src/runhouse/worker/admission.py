@@ -19,7 +19,8 @@ class Admission:
 
     def __init__(self) -> None:
         """Start without limits."""
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._limits = Limits()
         self._inside: set[str] = set()
         self._waiting: deque[Run] = deque()
@@ -39,17 +40,16 @@ class Admission:
             QueueFullError: Too many are waiting.
             RunInterrupt: The run was ended while it waited.
         """
-        with self._changed:
-            if run.call.parent not in self._inside and not self._is_free():
-                self._wait(run)
+        with self._lock:
+            limit = self._limits.concurrency
+            if limit is not None and run.call.parent not in self._inside:
+                self._wait(run, is_free=len(self._inside) < limit and not self._waiting)
             self._inside.add(run.id)
 
-    def _is_free(self) -> bool:
-        limit = self._limits.concurrency
-        return limit is None or (len(self._inside) < limit and not self._waiting)
-
-    def _wait(self, run: Run) -> None:
+    def _wait(self, run: Run, *, is_free: bool) -> None:
         limits = self._limits
+        if is_free:
+            return
         if limits.queue is not None and len(self._waiting) >= limits.queue:
             msg = (
                 f"The call was not taken. Its env runs {limits.concurrency} calls at once, and "
@@ -72,7 +72,7 @@ class Admission:
 
     def leave(self, run: Run) -> None:
         """Let a run out, and the next one in; safe to repeat."""
-        with self._changed:
+        with self._lock:
             self._inside.discard(run.id)
             if self._waiting:
                 self._changed.notify_all()

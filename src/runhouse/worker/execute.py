@@ -63,7 +63,10 @@ class Executor:
             if run.call.op in _WAITING_OPERATIONS:
                 self._admission.enter(run)
             run.begin()
-            moved = self._attempt(run, frame, Retry(run.call))
+            retry = Retry(run.call) if run.call.retries else None
+            moved = (
+                self._once(run, frame, retry) if retry is None else self._repeat(run, frame, retry)
+            )
         except BaseException as error:  # noqa: BLE001 - everything goes to the caller
             self._fail(run, error)
         finally:
@@ -75,8 +78,8 @@ class Executor:
         self._admission.leave(run)
         self._on_left(run)
 
-    def _attempt(self, run: Run, frame: Frame, retry: Retry) -> bool:
-        """Run a call, several times if it raises and may be repeated; return whether it moved."""
+    def _repeat(self, run: Run, frame: Frame, retry: Retry) -> bool:
+        """Run a call, several times if it raises; return whether it moved to the event loop."""
         while True:
             try:
                 return self._once(run, frame, retry)
@@ -88,7 +91,7 @@ class Executor:
                 if run.interrupted.wait(pause_s):
                     raise RunInterrupt from error
 
-    def _once(self, run: Run, frame: Frame, retry: Retry) -> bool:
+    def _once(self, run: Run, frame: Frame, retry: Retry | None) -> bool:
         try:
             run.enter_thread()
             result = self._operations.invoke(run.call, frame)
@@ -121,7 +124,7 @@ class Executor:
 
     # -- coroutines ---------------------------------------------------------------------------
 
-    def _start_async(self, run: Run, awaitable: Any, frame: Frame, retry: Retry) -> None:
+    def _start_async(self, run: Run, awaitable: Any, frame: Frame, retry: Retry | None) -> None:
         """Let the event loop run a coroutine or an async generator to its end."""
         self._loop.call_soon_threadsafe(
             lambda: run.set_task(
@@ -135,7 +138,7 @@ class Executor:
         threading.Thread(target=loop.run_forever, name="runhouse-async", daemon=True).start()
         return loop
 
-    async def _run_async(self, run: Run, awaitable: Any, frame: Frame, retry: Retry) -> None:
+    async def _run_async(self, run: Run, awaitable: Any, frame: Frame, retry: Retry | None) -> None:
         current.set(run)
         try:
             while True:
@@ -143,8 +146,8 @@ class Executor:
                     await self._once_async(run, awaitable)
                     break
                 except Exception as error:  # noqa: PERF203 - each attempt has one
-                    pause_s = retry.pause_after(error)
-                    if pause_s is None:
+                    pause_s = retry.pause_after(error) if retry is not None else None
+                    if retry is None or pause_s is None:
                         raise
                     log.warning("%s", retry.describe(error, pause_s))
                     await asyncio.sleep(pause_s)

@@ -6,19 +6,19 @@ this to stay inside: an object of the same worker is taken as it is, without a c
 
 from __future__ import annotations
 
-import contextlib
 import os
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runhouse.worker.capture import current_sink
 from runhouse.worker.run import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
+    from runhouse.wire.frames import Frame
     from runhouse.worker.store import Objects
 
 
@@ -63,12 +63,11 @@ def own() -> Inside | None:
 _receiving: ContextVar[bool] = ContextVar("runhouse_receiving", default=False)
 
 
-@contextlib.contextmanager
-def receiving() -> Iterator[None]:
-    """Let references in what the block unpickles arrive as the values that they stand for."""
+def receive(load: Callable[[Frame], Any], frame: Frame) -> Any:
+    """Unpickle what has arrived; references in it become the values that they stand for."""
     token = _receiving.set(True)
     try:
-        yield
+        return load(frame)
     finally:
         _receiving.reset(token)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import faulthandler
+import itertools
 import json
 import logging
 import os
@@ -38,6 +39,8 @@ log = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG = 1
 _REPORT_INTERVAL_S = 0.1
+# The longest wait for the server to have noted a key.
+_NOTED_S = 10.0
 
 
 class Worker:
@@ -47,11 +50,11 @@ class Worker:
         """Store the socket to the server."""
         self._server = server
         self._changed = threading.Event()
+        self._numbers = itertools.count()
+        self._waiting: dict[int, threading.Event] = {}
         root = Path(os.environ["RH_SERVER_ROOT"])
         self._objects = Objects(self._tell_keys)
-        self._operations = Operations(
-            self._objects, root / "objects", self._tell_definition, self._tell_persisted
-        )
+        self._operations = Operations(self._objects, root / "objects", self._tell)
         self.inside = inside.Inside(
             worker_id=os.environ["RH_WORKER_ID"],
             server_id=os.environ["RH_SERVER_ID"],
@@ -85,6 +88,8 @@ class Worker:
                 self._changed.set()
             elif message["op"] == "ask":
                 self._answer(message)
+            elif message["op"] == "noted" and message["number"] in self._waiting:
+                self._waiting[message["number"]].set()
             elif message["op"] == "stop":
                 return
 
@@ -126,15 +131,19 @@ class Worker:
             self._tell({"op": "state", "state": self._state()})
             pause.wait(_REPORT_INTERVAL_S)
 
-    def _tell_keys(self, added: dict[str, str], removed: list[str]) -> None:
-        self._tell({"op": "keys", "added": added, "removed": removed})
+    def _tell_keys(self, added: dict[str, str], removed: list[str], on_disk: bool) -> None:
+        """Tell the server of keys, and wait until no other worker holds those that were added."""
+        message: dict[str, Any] = {"op": "keys", "added": added, "removed": removed}
+        message["on_disk"] = on_disk
+        if not added or threading.current_thread() is threading.main_thread():
+            self._tell(message)  # in the main thread it is the server that has asked
+        else:
+            number = next(self._numbers)
+            noted = self._waiting[number] = threading.Event()
+            self._tell({**message, "number": number})
+            noted.wait(_NOTED_S)
+            del self._waiting[number]
         self._changed.set()
-
-    def _tell_definition(self, name: str, key: str) -> None:
-        self._tell({"op": "defined", "name": name, "key": key})
-
-    def _tell_persisted(self) -> None:
-        self._tell({"op": "persisted"})
 
     def _tell(self, message: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):  # the server is gone: run() ends

@@ -27,24 +27,18 @@ class Operations:
     """Do what calls ask for."""
 
     def __init__(
-        self,
-        objects: Objects,
-        directory: Path,
-        on_define: Callable[[str, str], None],
-        on_persist: Callable[[], None],
+        self, objects: Objects, directory: Path, tell: Callable[[dict[str, Any]], None]
     ) -> None:
         """Store the objects to work on.
 
         Args:
             objects: What this worker holds.
             directory: Where persisted objects are.
-            on_define: Called with the public name and the key of each function and class.
-            on_persist: Called when the objects on disk have changed.
+            tell: Tells the server something.
         """
         self._objects = objects
         self._directory = directory
-        self._on_define = on_define
-        self._on_persist = on_persist
+        self._tell = tell
         self._import_roots: list[str] = []
         self._table: dict[str, Callable[[Call, tuple[Any, ...], dict[str, Any]], Any]] = {
             "call": self._call,
@@ -81,7 +75,7 @@ class Operations:
         if code.module or pickled:
             self._objects.define(call.key, loads(pickled) if pickled else load_code(code))
         if call.new_key:
-            self._on_define(call.new_key, call.key)
+            self._tell({"op": "defined", "name": call.new_key, "key": call.key})
 
     def _put(self, call: Call, frame: Frame) -> None:
         size = len(frame.body) + sum(map(len, frame.buffers))
@@ -94,10 +88,7 @@ class Operations:
         )
         if call.persist:
             self.save(call.new_key, pickled)
-        elif stored.object_path(self._directory, call.new_key).exists():
-            stored.object_path(self._directory, call.new_key).unlink(missing_ok=True)
-            self._on_persist()
-        self._objects.put(call.new_key, value)
+        self._objects.put(call.new_key, value, on_disk=call.persist)
 
     def save(self, key: str, pickled: Pickled) -> None:
         """Keep a copy of an object on disk."""
@@ -114,11 +105,10 @@ class Operations:
                 "Make room there, or put it without persist=True."
             )
             raise CallError(msg) from error
-        self._on_persist()
 
     def wake(self, path: Path) -> None:
         """Take an object from disk into memory."""
-        self._objects.put(stored.object_key(path), persist.load(path))
+        self._objects.put(stored.object_key(path), persist.load(path), on_disk=True)
 
     def _call(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         code = self._objects.definition(call.key)

@@ -85,9 +85,10 @@ class Run:
     def begin(self) -> None:
         """Note that the run does not wait any more."""
         with self._ending:
-            if not self.done:
+            if self.status == "queued":
                 self.status = "running"
-                self._on_status(self)
+                if self.call.record:
+                    self._on_status(self)
 
     def enter_thread(self) -> None:
         """Note that user code of this run begins on the current thread.

@@ -31,7 +31,7 @@ _TYPES: dict[str, Any] = {
     field.name: (int, float) if isinstance(field.default, float) else type(field.default)
     for field in fields(Call)
     if isinstance(field.default, (str, bool, int, float))
-} | {"run_id": str, "op": str, "key": str}
+} | {"run_id": str, "op": str, "key": str, "retry_on": list, "release": list}
 
 
 class Runs:
@@ -198,7 +198,8 @@ class Runs:
                 run.outbox.attach(connection, 0)
             else:
                 connection.send(encode(Frame(Kind.STARTED, self._info(run).to_meta())))
-        self._watch_over(run, connection)
+        if connection.closed:
+            self._watch_over(run, connection)
         if run.call.timeout_s:
             self._deadlines.begin(run, run.call.timeout_s)
         if run.call.release:
@@ -267,8 +268,8 @@ def _parse(frame: Frame) -> Call:
     except TypeError as error:
         msg = f"The message of a call cannot be read: {error}."
         raise FrameError(msg) from error
-    for name, kind in _TYPES.items():
-        if not isinstance(getattr(call, name), kind):
+    for name, value in frame.meta.items():
+        if not isinstance(value, _TYPES[name]):
             msg = f"The message of a call has a {name} that cannot be used."
             raise FrameError(msg)
     if not _ID.fullmatch(call.run_id):

@@ -54,12 +54,13 @@ def _load_script(name: str, file: Path) -> None:
 class Objects:
     """Hold definitions and objects by key; safe for use from several threads."""
 
-    def __init__(self, on_change: Callable[[dict[str, str], list[str]], None]) -> None:
+    def __init__(self, on_change: Callable[[dict[str, str], list[str], bool], None]) -> None:
         """Start empty.
 
         Args:
-            on_change: Called with the keys that were added, each with the type of its object, and
-                the keys that were removed, before anybody can rely on either.
+            on_change: Called with the keys that were added, each with the type of its object, the
+                keys that were removed, and whether what was added is on disk as well; before
+                anybody can rely on it.
         """
         self._lock = threading.Lock()
         self._definitions: dict[str, Any] = {}
@@ -100,11 +101,17 @@ class Objects:
         elif call.op == "get" or (call.op in _OF_OBJECTS and call.key not in self._definitions):
             self.get(call.key)
 
-    def put(self, key: str, value: Any) -> None:
-        """Keep an object under a key, in this process's memory; a later one replaces it."""
+    def put(self, key: str, value: Any, *, on_disk: bool = False) -> None:
+        """Keep an object under a key, in this process's memory; a later one replaces it.
+
+        Args:
+            key: The key.
+            value: The object.
+            on_disk: Whether the object on disk is this one; another one there is removed.
+        """
         with self._lock:
             self._objects[key] = value
-        self._on_change({key: type_name(value)}, [])
+        self._on_change({key: type_name(value)}, [], on_disk)
 
     def get(self, key: str) -> Any:
         """Return an object.
@@ -130,7 +137,7 @@ class Objects:
             if old not in self._objects:
                 return False
             self._objects[new] = self._objects.pop(old)
-        self._on_change({new: type_name(self._objects[new])}, [old])
+        self._on_change({new: type_name(self._objects[new])}, [old], True)
         return True
 
     def delete(self, keys: Iterable[str]) -> list[str]:
@@ -138,7 +145,7 @@ class Objects:
         with self._lock:
             gone = {key: self._objects.pop(key) for key in keys if key in self._objects}
         if gone:
-            self._on_change({}, list(gone))
+            self._on_change({}, list(gone), False)
         return list(gone)
 
     def set_memory_limit(self, limit_bytes: int | None) -> None:

@@ -36,8 +36,7 @@ def load_arguments(call: Call, frame: Frame) -> tuple[tuple[Any, ...], dict[str,
         return (), load_json(frame)
     if call.arguments == "json":
         return _parts(load_json(frame) if len(frame.body) else {})
-    with inside.receiving():
-        args, kwargs = loads_frame(frame)
+    args, kwargs = inside.receive(loads_frame, frame)
     return args, kwargs
 
 
