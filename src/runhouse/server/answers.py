@@ -152,8 +152,8 @@ class Answer:
         finally:
             waiting.cancel()
 
-    async def _body(self, event: Event) -> AsyncIterator[bytes]:
-        """Yield what is sent for a value.
+    async def _body(self, event: Event, end: bytes = b"") -> AsyncIterator[bytes]:
+        """Yield what is sent for a value, with what ends it in the last piece.
 
         Raises:
             ProblemError: It is a pickle, and no pickle was asked for; or the worker has ended.
@@ -163,14 +163,16 @@ class Answer:
             yield _BEFORE
             async for data in pieces:
                 yield base64.b64encode(data)
-            yield _AFTER
+            yield _AFTER + end
             return
-        first = True
+        last = b""
         async for data in pieces:
-            if first and self._wanted.mixed and data[0] == _PICKLE_MARK:
+            if last:
+                yield last
+            elif self._wanted.mixed and data[0] == _PICKLE_MARK:
                 self._see_that_it_can_be_sent(event)
-            first = False
-            yield data
+            last = data
+        yield last + end
 
     def _see_that_it_can_be_sent(self, event: Event) -> None:
         if self._wanted.raw and event.kind == Kind.RESULT and not event.buffers_size:
@@ -203,11 +205,10 @@ class Answer:
         """Answer with one line for each item; one that cannot be made cuts the answer off."""
         try:
             while event.kind == Kind.ITEM:
-                async for data in self._body(event):
+                async for data in self._body(event, b"\n"):
                     if not self._started:
                         await self._start(200, LINES_TYPE)
                     await self._chunk(data)
-                await self._chunk(b"\n")
                 event = await self._outcome()
             await self._finish()
         except ProblemError:
@@ -254,11 +255,10 @@ class Answer:
         name = "item" if event.kind == Kind.ITEM else "result"
         await self._chunk(f"event: {name}\ndata: ".encode())
         if event.size:
-            async for data in self._body(event):
+            async for data in self._body(event, b"\n\n"):
                 await self._chunk(data)
         else:  # the end of a generator
-            await self._chunk(b"null")
-        await self._chunk(b"\n\n")
+            await self._chunk(b"null\n\n")
 
     # -- ASGI ---------------------------------------------------------------------------------
 

@@ -238,7 +238,9 @@ def _body_of(parameters: list[Json] | None) -> Json:
     kinds = {parameter["kind"]: parameter for parameter in parameters}
     by_place = [p for p in parameters if p["kind"].startswith("POSITIONAL")]
     by_name = [p for p in parameters if p["kind"] in ("POSITIONAL_OR_KEYWORD", "KEYWORD_ONLY")]
-    args: Json = {"type": "array", "prefixItems": [p["schema"] for p in by_place]}
+    args: Json = {"type": "array"}
+    if by_place:
+        args["prefixItems"] = [parameter["schema"] for parameter in by_place]
     if "VAR_POSITIONAL" in kinds:
         args["items"] = kinds["VAR_POSITIONAL"]["schema"]
     else:

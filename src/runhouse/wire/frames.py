@@ -115,11 +115,19 @@ class Prefix:
 
 
 def allocate(size: int) -> bytearray | mmap.mmap:
-    """Return writable memory for a buffer of `size` bytes."""
+    """Return writable memory for a buffer of `size` bytes.
+
+    Raises:
+        FrameError: There is not so much memory.
+    """
     if size < _MAPPED:
         return bytearray(size)
-    # Private, so that it has huge pages and a forked child gets a copy of its own.
-    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    try:
+        # Private, so that it has huge pages and a forked child gets a copy of its own.
+        memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except (OSError, OverflowError, ValueError) as error:
+        msg = f"The peer announces {size} bytes, for which there is no memory: {error}."
+        raise FrameError(msg) from error
     memory.madvise(mmap.MADV_HUGEPAGE)
     return memory
 
