@@ -18,7 +18,7 @@ from runhouse.server.daemon import ServerConfig
 from runhouse.server.paths import ServerPaths
 from runhouse.wire.messages import PROTOCOL
 from tests.integration import sample
-from tests.integration.test_http import Http, http_of
+from tests.rigs.http import Http, http_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

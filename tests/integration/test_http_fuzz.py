@@ -26,7 +26,7 @@ from runhouse.wire import frames
 from runhouse.wire.frames import Frame
 from runhouse.wire.messages import PROTOCOL, Call, Kind
 from tests.integration import http_sample, sample
-from tests.integration.test_http import PICKLE, Http, http_of
+from tests.rigs.http import PICKLE, Http, http_of
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:

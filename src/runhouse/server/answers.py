@@ -253,12 +253,13 @@ class Answer:
             await self._event("result", event.meta)
             return
         name = "item" if event.kind == Kind.ITEM else "result"
-        await self._chunk(f"event: {name}\ndata: ".encode())
-        if event.size:
-            async for data in self._body(event, b"\n\n"):
-                await self._chunk(data)
-        else:  # the end of a generator
-            await self._chunk(b"null\n\n")
+        if not event.size:  # the end of a generator
+            await self._event(name, None)
+            return
+        begin = f"event: {name}\ndata: ".encode()
+        async for data in self._body(event, b"\n\n"):
+            await self._chunk(begin + data)
+            begin = b""
 
     # -- ASGI ---------------------------------------------------------------------------------
 
