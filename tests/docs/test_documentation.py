@@ -13,7 +13,14 @@ import runhouse as rh
 from runhouse.server.problem import SORTS
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["README.md", "docs/guide.md", "docs/http.md"]
+PAGES = [
+    "README.md",
+    "docs/guide.md",
+    "docs/functions.md",
+    "docs/runs.md",
+    "docs/objects.md",
+    "docs/http.md",
+]
 _BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

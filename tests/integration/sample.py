@@ -55,6 +55,21 @@ def move(point: Point, by: int) -> Point:
     return Point(point.x + by, point.y)
 
 
+def make_point(x: int, y: int = 0) -> Point:
+    """Return a point."""
+    return Point(x, y)
+
+
+def nested_list(timeout: Any, json: Any) -> list[Any]:
+    """Have parameters that are called like options of the command line."""
+    return [timeout, json]
+
+
+def leave_by_exit(code: int) -> None:
+    """Raise what ends a program."""
+    sys.exit(code)
+
+
 def has_module(name: str) -> bool:
     """Tell whether a module can be imported here."""
     return importlib.util.find_spec(name) is not None

@@ -10,14 +10,13 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from typer.testing import CliRunner
 
 from runhouse.cli.main import app
+from tests.rigs.cli import RH, Cli, environment, record
 from tests.rigs.clusters import private_sshd
 from tests.rigs.sshd import free_port
 from tests.waiting import wait_until
@@ -27,42 +26,10 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(60)
 
-RH = str(Path(sys.executable).with_name("rh"))
-COMMANDS = ["list", "status", "up", "ssh", "run", "logs", "stop", "forget"]
-
-
-@dataclass
-class Cli:
-    """Run `rh` with a home of its own, with `box` saved and up to the test to start."""
-
-    home: Path
-    address: str = ""
-    environ: dict[str, str] = field(default_factory=dict)
-
-    def __call__(self, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [RH, *words],
-            env={**self.environ, **environ},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-
-    def json(self, *words: str, code: int = 0) -> Any:
-        """Return the one document that a command prints."""
-        done = self(*words, "--json")
-        assert done.returncode == code, done
-        assert bool(done.stderr) == (code not in (0, 3)), done.stderr
-        return json.loads(done.stdout)
-
-
-def record(home: Path, name: str, **fields: object) -> None:
-    folder = home / "clusters"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    text = {"version": 1, "kind": "byo", "name": name, **fields}
-    (folder / f"{name}.json").write_text(json.dumps(text))
+COMMANDS = [
+    *("list", "status", "up", "ssh", "run", "call", "runs", "logs", "result", "cancel"),
+    *("keys", "get", "put", "rename", "delete", "stop", "forget"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -71,13 +38,8 @@ def rh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
     with private_sshd() as sshd:
         home = sshd.folder / "rh"
         home.mkdir(mode=0o700)
-        environ = {key: value for key, value in os.environ.items() if not key.startswith("RH_")}
-        environ |= {
-            "RH_HOME": str(home),
-            "RH_SSH_CONFIG": str(sshd.config),
-            "RH_SSH_PERSIST_S": "1",
-        }
-        environ |= {"RH_LOCAL_IDLE_S": "60", "RH_CONNECT_TIMEOUT_S": "5", "TERM": "dumb"}
+        environ = environment(home)
+        environ |= {"RH_SSH_CONFIG": str(sshd.config), "RH_SSH_PERSIST_S": "1"}
         creds = [{"ssh_private_key": str(sshd.key)}]
         record(home, "box", host=[sshd.address], ssh_creds=creds, python=sys.executable)
         record(home, "gone", host=[f"127.0.0.1:{free_port()}"])
@@ -147,6 +109,20 @@ def test_this_machine_is_there_by_itself(rh: Cli) -> None:
     assert rh.json("status", "local")["up"] is True
     assert rh("run", "local", "--", "echo", "a  b").stdout == "a  b\n"
     assert rh.json("stop") == {"name": "local", "stopped": True}
+
+
+def test_objects_and_runs_of_a_host(rh: Cli) -> None:
+    assert rh("put", "box", "text", '"abc"').stdout == "text was put.\n"
+    assert rh("keys", "box").stdout == "text\n"
+    assert rh("call", "box", "text.upper").stdout == "'ABC'\n"
+    words = ["text.replace", "--arg", "a", "--arg", "x", "--background", "--run-name", "there"]
+    assert rh("call", "box", *words).stdout == "there\n"
+    assert rh("result", "there", "-c", "box", "--wait").stdout == "'xbc'\n"
+    assert rh.json("logs", "there", "-c", "box") == {"name": "there", "logs": ""}
+    assert [run["key"] for run in rh.json("runs", "box")] == ["there"]
+    assert rh("result", "there").returncode == 4, "it is not on this machine"
+    assert rh("delete", "box", "text").returncode == 0
+    assert rh("stop", "box").returncode == 0
 
 
 def test_the_list_has_all_even_what_cannot_be_used(rh: Cli) -> None:

@@ -168,6 +168,8 @@ def test_a_class_is_constructed_and_its_object_called(api: Http) -> None:
     assert api.post("/call/mine/add", 2).json == 7
     assert api("GET", "/call/mine/add?amount=3").json == 10
     assert api("GET", "/call/mine/total").json == 10
+    api("GET", "/call/mine/total?a=1").problem(422, "invalid")
+    assert "no function" in api.post("/call/mine").problem(422, "invalid")["detail"]
     assert api("GET", "/call/Counter/double?number=4").json == 8
     assert api("GET", "/call/mine/numbers").body == b"".join(b"%d\n" % n for n in range(10))
     assert api.post("/call/mine/add_later", 1).json == 11

@@ -93,6 +93,15 @@ def test_answers_become_events() -> None:
     assert isinstance(raised.error, ValueError)
 
 
+@pytest.mark.parametrize(
+    ("body", "value"), [(b"null", None), (b'{"a": [1]}', {"a": [1]}), (b'"[1]"', "[1]")]
+)
+def test_values_that_are_json_are_read_as_such(body: bytes, value: object) -> None:
+    for data in (body, bytearray(body), memoryview(body)):
+        assert exchange().receive(Frame(Kind.ITEM, {}, data)) == Item(value)
+        assert exchange().receive(Frame(Kind.RESULT, {}, data)) == Result(value)
+
+
 def info(status: str = "running") -> RunInfo:
     """Return what is told about a run."""
     return RunInfo("id", "name", "key", status, "env", "worker", True, 1.0)  # type: ignore[arg-type]

@@ -112,3 +112,20 @@ def test_many_threads_may_put_and_get() -> None:
     for thread in threads:
         thread.join()
     assert len(objects) == 800
+
+
+def test_code_is_found_by_its_public_name_too() -> None:
+    objects = Objects(lambda _added, _removed, _on_disk: None)
+    objects.define("builtins:len", len, "size")
+    assert objects.definition("size") is objects.definition("builtins:len") is len
+    assert objects.owner("size") is len
+    objects.put("size", [1])
+    assert objects.owner("size") == [1], "an object comes first"
+    assert objects.definition("size") is len
+    objects.forget_name("size")
+    objects.forget_name("size")
+    assert objects.definition("builtins:len") is len
+    for find in (objects.definition, objects.owner):
+        with pytest.raises(ObjectNotFoundError) as caught:
+            find("length")
+        assert caught.value.key == "length"

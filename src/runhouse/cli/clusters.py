@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _LONGEST_NAME = 63
 
 
-def _names(incomplete: str) -> list[str]:
+def cluster_names(incomplete: str) -> list[str]:
     """Complete the names of clusters in a shell, where errors have no place to be told."""
     try:
         return [name for name in [LOCAL_NAME, *Cluster.list()] if name.startswith(incomplete)]
@@ -44,7 +44,18 @@ ClusterArgument = Annotated[
     typer.Argument(
         metavar="CLUSTER",
         help="A saved cluster, user@host, or local for this machine.",
-        autocompletion=_names,
+        autocompletion=cluster_names,
+    ),
+]
+
+ClusterOption = Annotated[
+    str,
+    typer.Option(
+        "--cluster",
+        "-c",
+        metavar="CLUSTER",
+        help="A saved cluster, user@host, or local for this machine.",
+        autocompletion=cluster_names,
     ),
 ]
 
@@ -202,16 +213,6 @@ def run(
         if as_json:
             print_json([{"exit_code": c, "stdout": out, "stderr": err} for c, out, err in outputs])
         raise typer.Exit(max(code for code, _, _ in outputs))
-
-
-def logs(cluster: ClusterArgument = LOCAL_NAME, as_json: JsonOption = False) -> None:
-    """Show the end of a cluster's logs."""
-    with told(as_json=as_json, name=cluster):
-        text = find(cluster).logs()
-        if as_json:
-            print_json({"name": cluster, "logs": text})
-        else:
-            print_line(text.rstrip() or "There are no logs.")
 
 
 def forget(

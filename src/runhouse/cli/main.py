@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from runhouse.cli import clusters, server
+from runhouse.cli import calls, clusters, objects, runs, server
 from runhouse.cli.output import print_line, use_plain_streams
 from runhouse.version import __version__
 
@@ -20,7 +20,7 @@ Exit codes:
   1  failed
   2  wrong use: an unknown command, option or value
   3  the cluster is not up
-  4  there is no such cluster
+  4  there is no such cluster, run or object
   5  its host is out of reach, or lets nobody in
   6  runhouse cannot start there
   130  interrupted by Ctrl-C
@@ -34,10 +34,30 @@ _COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
     ("up", clusters.up, ("rh up box",)),
     ("ssh", clusters.ssh, ("rh ssh box",)),
     ("run", clusters.run, ("rh run box -- nvidia-smi -L", "rh run box -- 'cd data && ls | wc -l'")),
-    ("logs", clusters.logs, ("rh logs box",)),
+    (
+        "call",
+        calls.call,
+        ("rh call box model.train --epochs 3", "rh call local add --arg 1 --arg 2 --json"),
+    ),
+    ("runs", runs.list_runs, ("rh runs box --all",)),
+    ("logs", runs.logs, ("rh logs nightly -f -c box", "rh logs box")),
+    ("result", runs.result, ("rh result nightly -c box --wait",)),
+    ("cancel", runs.cancel, ("rh cancel nightly -c box", "rh cancel --all --force")),
+    ("keys", objects.keys, ("rh keys box --env gpu",)),
+    ("get", objects.get, ("rh get box model", "rh get box model -o model.pkl")),
+    (
+        "put",
+        objects.put,
+        ("rh put box limits '{\"steps\": 10}'", "rh put box model -f model.pkl --pickle"),
+    ),
+    ("rename", objects.rename, ("rh rename box model best-model",)),
+    ("delete", objects.delete, ("rh delete box model limits",)),
     ("stop", clusters.stop, ("rh stop box",)),
     ("forget", clusters.forget, ("rh forget box --yes",)),
 )
+
+# The arguments of a function look like options.
+_SETTINGS: dict[str, dict[str, Any]] = {"call": {"ignore_unknown_options": True}}
 
 app = typer.Typer(
     name="runhouse",
@@ -48,7 +68,7 @@ app = typer.Typer(
 )
 for _name, _function, _examples in _COMMANDS:
     _epilog = "\n".join(["\b", "Example:", *(f"  {example}" for example in _examples)])
-    app.command(_name, epilog=_epilog)(_function)
+    app.command(_name, epilog=_epilog, context_settings=_SETTINGS.get(_name))(_function)
 app.add_typer(server.app, name="server")
 
 

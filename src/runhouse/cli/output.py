@@ -1,9 +1,9 @@
 """What commands print, and the exit codes that scripts can rely on.
 
-0 done, 1 failed, 2 wrong use, 3 the cluster is not up, 4 there is no such cluster, 5 its host is
-out of reach or lets nobody in, 6 runhouse cannot start there, 130 interrupted, 141 nobody reads the
-output. `rh run` and `rh ssh` end with the code of what they ran; when that did not run to its end,
-with 255, as ssh does.
+0 done, 1 failed, 2 wrong use, 3 the cluster is not up, 4 there is no such cluster, run or object, 5
+its host is out of reach or lets nobody in, 6 runhouse cannot start there, 130 interrupted, 141
+nobody reads the output. `rh run` and `rh ssh` end with the code of what they ran; when that did not
+run to its end, with 255, as ssh does.
 """
 
 from __future__ import annotations
@@ -20,12 +20,18 @@ import typer
 
 from runhouse.errors import (
     BootstrapError,
+    CallError,
     ClusterNotFoundError,
     ClusterNotUpError,
     ConnectError,
     InvalidNameError,
+    NotSerializableError,
+    ObjectNotFoundError,
+    RemoteError,
     RunhouseError,
+    RunNotFoundError,
 )
+from runhouse.wire.pickling import RemoteTraceback
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -52,6 +58,8 @@ class Exit(IntEnum):
 
 _CODES: tuple[tuple[type[Exception], Exit], ...] = (
     (ClusterNotFoundError, Exit.NOT_FOUND),
+    (RunNotFoundError, Exit.NOT_FOUND),
+    (ObjectNotFoundError, Exit.NOT_FOUND),
     (ClusterNotUpError, Exit.NOT_UP),
     (InvalidNameError, Exit.USAGE),
     (ConnectError, Exit.UNREACHABLE),
@@ -69,15 +77,32 @@ def use_plain_streams() -> None:
             stream.reconfigure(errors="replace")
 
 
-def print_json(value: object) -> None:
-    """Print a value as one JSON document."""
-    print_line(json.dumps(value, indent=2))
+def print_json(value: object, *, indent: int | None = 2) -> None:
+    """Print a value as one JSON document; without an indent, on one line.
+
+    Raises:
+        NotSerializableError: It has no form in JSON.
+    """
+    try:
+        text = json.dumps(value, indent=indent)
+    except (TypeError, ValueError, RecursionError) as error:
+        msg = (
+            f"The value cannot be shown. {type(value).__name__} has no form in JSON: {error}. "
+            "Leave out --json."
+        )
+        raise NotSerializableError(msg) from error
+    print_line(text)
+
+
+def write(text: str) -> None:
+    """Print a text at once, without any markup."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 def print_line(text: str) -> None:
-    """Print one line, without any markup."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    """Print one line."""
+    write(f"{text}\n")
 
 
 def print_error(message: str) -> None:
@@ -125,3 +150,41 @@ def told(*, as_json: bool, failed: Exit | None = None, **facts: object) -> Itera
             print_json({**facts, "error": type(error).__name__, "message": str(error)})
         print_error(str(error))
         raise typer.Exit(code if failed is None else failed) from error
+
+
+@contextlib.contextmanager
+def remote_errors_told(*, as_json: bool, **facts: object) -> Iterator[None]:
+    """Tell of what a user's code on a cluster has raised; within `told`, which tells of the rest.
+
+    Args:
+        as_json: Describe the error on stdout too, as a JSON object.
+        **facts: What else the JSON object is to hold.
+
+    Raises:
+        CallError: A value has come, but its class is not known here.
+    """
+    try:
+        yield
+    except BaseException as error:
+        text = _remote_traceback(error)
+        if isinstance(error, (ImportError, AttributeError)) and text is None:
+            msg = (
+                f"The value cannot be shown. It needs what is not here: {error}. Use `rh` from an "
+                "environment that has it."
+            )
+            raise CallError(msg) from error
+        if isinstance(error, CallError) or text is None:
+            raise
+        if as_json:
+            kind = error.type_name if isinstance(error, RemoteError) else type(error).__name__
+            print_json({**facts, "error": kind, "message": str(error), "traceback": text})
+        print_error(f"The function has raised an exception.\n{text.rstrip()}")
+        raise typer.Exit(Exit.FAILED) from error
+
+
+def _remote_traceback(error: BaseException) -> str | None:
+    """Return the traceback of the other side; None when the exception was raised here."""
+    link: BaseException | None = error
+    while link is not None and not isinstance(link, RemoteTraceback):
+        link = link.__cause__ or link.__context__
+    return link.text if link is not None else None

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -17,6 +18,8 @@ from runhouse.wire.pickling import Pickled, load_error, loads_frame
 _LARGE = 64 * 1024
 _ACK_EVENTS = 128
 _ACK_BYTES = 1024 * 1024
+# The first byte of every pickle (PEP 307), and of no JSON.
+_PICKLE_MARK = 0x80
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,7 @@ class Exchange:
             entries: Any = frame.meta["entries"]
             return Logs([(name, what) for name, what in entries])
         if kind == Kind.ITEM:
-            return Item(loads_frame(frame))
+            return Item(_value(frame))
         if kind == Kind.STREAM:
             return Streaming()
         if kind == Kind.STARTED:
@@ -138,7 +141,7 @@ class Exchange:
         if kind == Kind.RESULT and "kept" in frame.meta:
             return Kept(str(frame.meta["kept"]), str(frame.meta["type"]))
         if kind == Kind.RESULT:
-            return Result(loads_frame(frame) if len(frame.body) else None)
+            return Result(_value(frame) if len(frame.body) else None)
         if frame.meta.get("type") == LOST:
             return Raised(RunLostError(str(frame.meta.get("message"))))
         return Raised(load_error(frame))
@@ -157,3 +160,10 @@ class Exchange:
         if self.ended:
             meta["last"] = True
         return encode(Frame(Kind.ACK, meta))
+
+
+def _value(frame: Frame) -> Any:
+    """Return the value in a frame: a pickle, or JSON when whoever made the call wanted that."""
+    if frame.body[0] == _PICKLE_MARK:
+        return loads_frame(frame)
+    return json.loads(bytes(frame.body))

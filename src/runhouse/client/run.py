@@ -78,15 +78,19 @@ class Run:
         """Return when the run began, in seconds since the epoch."""
         return self._info.created_at
 
-    def info(self) -> RunInfo:
-        """Ask the cluster about the run.
+    def info(self, *, refresh: bool = True) -> RunInfo:
+        """Return what is known about the run.
+
+        Args:
+            refresh: Ask the cluster; False: what it told when this handle was made, or last.
 
         Raises:
             RunNotFoundError: The cluster does not know it (any more).
             ConnectError: The cluster cannot be reached.
         """
-        answer = self._home.client.request("GET", f"/runs/{quote(self.id, safe='')}")
-        self._info = read_info(answer)
+        if refresh:
+            answer = self._home.client.request("GET", f"/runs/{quote(self.id, safe='')}")
+            self._info = read_info(answer)
         return self._info
 
     @property

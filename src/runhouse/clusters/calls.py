@@ -207,9 +207,13 @@ class Calls:
         try:
             return self.client.call(target, call, pickled)
         except ObjectNotFoundError as error:
-            if error.key != key or not target.key or not self.client.forget_home(key):
+            if not self._has_moved(target, key, error):
                 raise
         return self.client.call(target, call, pickled)
+
+    def _has_moved(self, target: Target, key: str, error: ObjectNotFoundError) -> bool:
+        """Tell whether an object may be elsewhere now than where it was last time."""
+        return error.key == key and bool(target.key) and self.client.forget_home(key)
 
     async def call_async(
         self,
@@ -226,7 +230,7 @@ class Calls:
         try:
             return await call_async(self.client, target, call, pickled)
         except ObjectNotFoundError as error:
-            if error.key != key or not target.key or not self.client.forget_home(key):
+            if not self._has_moved(target, key, error):
                 raise
         return await call_async(self.client, target, call, pickled)
 
@@ -242,6 +246,11 @@ class Calls:
         """Start a recorded run, and return as soon as the worker has it; see `call`."""
         pickled = self._arguments(target, given)
         call = self._call(op, key, options, record=True, watch=False, **fields)
+        try:
+            return self.client.start(target, call, pickled)
+        except ObjectNotFoundError as error:
+            if not self._has_moved(target, key, error):
+                raise
         return self.client.start(target, call, pickled)
 
     def _arguments(self, target: Target, given: Arguments) -> Pickled:

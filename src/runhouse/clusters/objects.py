@@ -161,7 +161,8 @@ class Objects(Commands):
         Raises:
             ObjectNotFoundError: There is none.
         """
-        self.client.give_back(Target(key=key), self.client.take(Target(key=key)))
+        options = call_options(stream_logs=False)
+        self.calls.call(Target(key=key), "get", key, NO_ARGUMENTS, options, answer="none")
         return Reference(self, key)
 
     def call(
@@ -178,10 +179,12 @@ class Objects(Commands):
     ) -> Any:
         """Call a method of a stored object, get its property, or iterate over it.
 
+        Functions and classes that somebody has sent to the cluster can be called by their names.
+
         Args:
-            module_name: The object's key.
+            module_name: The object's key, or the name of a function or class.
             method_name: A method, property or attribute; `"__iter__"`, `"__len__"` and
-                `"__getitem__"` too.
+                `"__getitem__"` too. Empty or `"call"`: the function or object itself.
             *args: The method's arguments.
             stream_logs: Show its output here while it runs.
             run_name: Record the run under this name.
@@ -194,7 +197,7 @@ class Objects(Commands):
             The result; a generator for generator methods and `"__iter__"`.
 
         Raises:
-            ObjectNotFoundError: There is no such object.
+            ObjectNotFoundError: There is no such object, function or class.
             AttributeError: It has no such attribute.
             Exception: What the method itself raises.
         """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
@@ -99,18 +99,11 @@ class CallRoutes:
         wanted: Wanted,
     ) -> Response:
         key, method = request.path_params["key"], request.path_params.get("method", "")
-        worker = await self._daemon.keys.locate(key)
-        if worker is not None:
-            call = _call("method", key, method=method or "__call__", **fields)
-            return await self._converse(worker, call, body, size, wanted)
-        definition = self._daemon.index.find_definition(key)
-        worker = self._workers.find(definition.worker_id) if definition is not None else None
-        if definition is None or worker is None:
+        keys = self._daemon.keys
+        worker = await keys.locate(key) or keys.locate_code(key)
+        if worker is None:
             raise _no_object(key)
-        op: Literal["call", "method"] = "call" if method in ("", "call") else "method"
-        if op == "call":
-            method = ""
-        call = _call(op, definition.key, method=method, **fields)
+        call = _call("method", key, method=method, **fields)
         return await self._converse(worker, call, body, size, wanted)
 
     async def _converse(

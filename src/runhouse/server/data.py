@@ -184,9 +184,10 @@ class DataSocket:
         return await self._workers.obtain(env, scope, self._start_timeout_s)
 
     async def _holder(self, key: str, _: Head) -> Worker:
-        """Return the worker that holds an object."""
+        """Return the worker that holds an object, or has the code of a public name."""
+        keys = self._parts.keys
         try:
-            worker = await self._parts.keys.locate(key)
+            worker = await keys.locate(key) or keys.locate_code(key)
         except WakeError as error:
             raise RefusedError(503, str(error)) from error
         if worker is None:

@@ -124,9 +124,15 @@ class Index:
             if entry is not None and entry.worker_id == worker_id:
                 del self._entries[key]
 
-    def define(self, worker_id: str, name: str, key: str) -> None:
-        """Note where a function or class is; the last one of a name counts."""
+    def define(self, worker_id: str, name: str, key: str) -> str | None:
+        """Note where a function or class is; the last one of a name counts.
+
+        Returns:
+            The other worker that had one of this name until now, or None.
+        """
+        before = self._definitions.get(name)
         self._definitions[name] = Definition(name, worker_id, key)
+        return before.worker_id if before is not None and before.worker_id != worker_id else None
 
     def drop_worker(self, worker_id: str) -> None:
         """Forget what a worker held that has ended."""

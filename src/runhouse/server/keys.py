@@ -61,7 +61,10 @@ class Keys:
             worker.tell({"op": "noted", "number": number})
 
     def _on_defined(self, worker: Worker, message: dict[str, Any]) -> None:
-        self._index.define(worker.id, message["name"], message["key"])
+        before = self._index.define(worker.id, message["name"], message["key"])
+        other = self._workers.find(before) if before is not None else None
+        if other is not None:
+            other.tell({"op": "ask", "id": -1, "what": "forget_name", "name": message["name"]})
 
     def _on_death(self, worker: Worker, _death: Death) -> None:
         self._index.drop_worker(worker.id)
@@ -87,6 +90,11 @@ class Keys:
             return self._workers.find(entry.worker_id)
         asleep = self._index.find_asleep(key)
         return await self._wake(asleep) if asleep is not None else None
+
+    def locate_code(self, name: str) -> Worker | None:
+        """Return the worker that has the function or class of a public name."""
+        found = self._index.find_definition(name)
+        return self._workers.find(found.worker_id) if found is not None else None
 
     async def _wake(self, asleep: Asleep) -> Worker:
         worker = await self._workers.obtain(asleep.env, asleep.scope, self._start_timeout_s)

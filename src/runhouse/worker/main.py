@@ -70,6 +70,7 @@ class Worker:
             "cancel": lambda asked: self.runs.cancel(asked["ids"], asked["reason"]),
             "cancel_children": lambda asked: self.runs.cancel_children(asked["parent"]),
             "delete": lambda asked: self._objects.delete(asked["keys"]),
+            "forget_name": lambda asked: self._objects.forget_name(asked["name"]),
             "rename": lambda asked: self._objects.rename(asked["old"], asked["new"]),
             "limits": lambda asked: self._set_limits(Limits(**asked["limits"])),
         }

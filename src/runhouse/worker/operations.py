@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from runhouse.errors import CallError, MethodNotFoundError
+from runhouse.errors import ArgumentsError, CallError, MethodNotFoundError
 from runhouse.wire import stored
 from runhouse.wire.messages import Call, Code
 from runhouse.wire.pickling import Pickled, dumps, loads, loads_frame
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from runhouse.wire.frames import Frame
 
 _ITERATION = "__iter__"
+# What a function is called by, where only methods have names.
+_ITSELF = "call"
 
 
 class Operations:
@@ -73,7 +75,8 @@ class Operations:
         add_import_roots(code.import_roots)
         self._import_roots += [root for root in code.import_roots if root not in self._import_roots]
         if code.module or pickled:
-            self._objects.define(call.key, loads(pickled) if pickled else load_code(code))
+            found = loads(pickled) if pickled else load_code(code)
+            self._objects.define(call.key, found, call.new_key)
         if call.new_key:
             self._tell({"op": "defined", "name": call.new_key, "key": call.key})
 
@@ -122,26 +125,28 @@ class Operations:
         self._objects.put(call.new_key, made)
         return type_name(made)
 
-    def _owner(self, call: Call) -> Any:
-        """Return the object that a key names, or else the class or function."""
-        found = self._objects.find(call.key, self)
-        return self._objects.definition(call.key) if found is self else found
-
     def _method(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Call a method; give a property or attribute; begin an iteration."""
-        owner = self._owner(call)
+        """Call a method, or what the key names itself; give an attribute; begin an iteration."""
+        owner = self._objects.owner(call.key)
         if call.method == _ITERATION:
             return (item for item in owner)
-        found = self._attribute(call, owner)
+        itself = not call.method or (call.method == _ITSELF and not hasattr(owner, _ITSELF))
+        found = owner if itself else self._attribute(call, owner)
         if callable(found):
             args, kwargs = fit(call, found, args, kwargs)
             return found(*args, **kwargs)
+        if itself:
+            msg = (
+                f"{call.key} cannot be called. It is no function but holds {type(owner).__name__}. "
+                f"Name a method, as {call.key}.method, or get the object."
+            )
+            raise ArgumentsError(msg)
         if args or kwargs:
             msg = (
                 f"{call.key}.{call.method} cannot be called. It is no method but holds "
                 f"{type(found).__name__}. Leave out the arguments to get its value."
             )
-            raise TypeError(msg)
+            raise ArgumentsError(msg)
         return found
 
     def _attribute(self, call: Call, owner: Any) -> Any:
@@ -181,11 +186,11 @@ class Operations:
 
     def _read(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         del args, kwargs
-        return getattr(self._owner(call), call.method)
+        return getattr(self._objects.owner(call.key), call.method)
 
     def _write(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         del kwargs
-        setattr(self._owner(call), call.method, args[0])
+        setattr(self._objects.owner(call.key), call.method, args[0])
 
     def _get(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         del args, kwargs

@@ -64,6 +64,7 @@ class Objects:
         """
         self._lock = threading.Lock()
         self._definitions: dict[str, Any] = {}
+        self._names: dict[str, str] = {}
         self._objects: dict[str, Any] = {}
         self._on_change = on_change
         self._memory_limit: int | None = None
@@ -72,18 +73,31 @@ class Objects:
         """Return how many objects are held; definitions can be sent again and do not count."""
         return len(self._objects)
 
-    def define(self, key: str, value: Any) -> None:
-        """Keep a function or class under a key; a later one replaces it."""
+    def define(self, key: str, value: Any, name: str = "") -> None:
+        """Keep a function or class under a key; a later one replaces it.
+
+        Args:
+            key: The key.
+            value: The function or class.
+            name: Its public name, for those who call it without having sent it.
+        """
         with self._lock:
             self._definitions[key] = value
+            if name:
+                self._names[name] = key
+
+    def forget_name(self, name: str) -> None:
+        """Forget a public name: another worker has newer code of this name."""
+        with self._lock:
+            self._names.pop(name, None)
 
     def definition(self, key: str) -> Any:
         """Return a function or class.
 
         Raises:
-            ObjectNotFoundError: There is none under the key.
+            ObjectNotFoundError: There is none under the key or public name.
         """
-        return self._find(self._definitions, key)
+        return self._find(self._definitions, self._names.get(key, key))
 
     def definitions(self) -> dict[str, Any]:
         """Return all functions and classes by key."""
@@ -98,8 +112,19 @@ class Objects:
         """
         if call.op in ("call", "new"):
             self.definition(call.key)
-        elif call.op == "get" or (call.op in _OF_OBJECTS and call.key not in self._definitions):
+        elif call.op == "get":
             self.get(call.key)
+        elif call.op in _OF_OBJECTS:
+            self.owner(call.key)
+
+    def owner(self, key: str) -> Any:
+        """Return an object, or else the function or class of the key or public name.
+
+        Raises:
+            ObjectNotFoundError: There is neither.
+        """
+        found = self.find(key, self)
+        return self.definition(key) if found is self else found
 
     def put(self, key: str, value: Any, *, on_disk: bool = False) -> None:
         """Keep an object under a key, in this process's memory; a later one replaces it.

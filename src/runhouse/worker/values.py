@@ -113,6 +113,8 @@ def dump_value(call: Call, value: object, what: str) -> Pickled:
         return Pickled(dumps_whole(value, what=what))
     if call.answer == "none":
         return Pickled(b"null")
+    if call.answer == "repr":
+        value = repr(value)
     try:
         text = json.dumps(value, default=_plain, allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError, RecursionError) as error:
