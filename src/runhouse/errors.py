@@ -25,6 +25,8 @@ RunhouseError
 │   ├── NotSerializableError (TypeError)
 │   ├── PythonMismatchError
 │   ├── ObjectNotFoundError (KeyError)
+│   ├── MethodNotFoundError (AttributeError)   told to callers that send JSON
+│   ├── ArgumentsError (TypeError)       arguments that came as JSON or text do not fit
 │   ├── StoreFullError                   the object store has reached its limit
 │   ├── QueueFullError                   too many calls are waiting already
 │   ├── RunCancelledError
@@ -256,6 +258,25 @@ class ObjectNotFoundError(CallError, KeyError):
     def __str__(self) -> str:
         """Return the message (KeyError would show its repr)."""
         return str(self.args[0])
+
+
+class MethodNotFoundError(CallError, AttributeError):
+    """Report an object that has no method or attribute of a name."""
+
+
+class ArgumentsError(CallError, TypeError):
+    """Report arguments that came as JSON or text and do not fit what is called.
+
+    Attributes:
+        parameter: The parameter; empty when it is not about one alone.
+        expected: What it takes.
+    """
+
+    def __init__(self, message: str, *, parameter: str = "", expected: str = "") -> None:
+        """Store the message and the facts."""
+        super().__init__(message)
+        self.parameter = parameter
+        self.expected = expected
 
 
 class RunCancelledError(CallError):

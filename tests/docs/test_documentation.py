@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import runhouse as rh
+from runhouse.server.problem import SORTS
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -19,6 +20,7 @@ PAGES = [
     "docs/modules.md",
     "docs/runs.md",
     "docs/objects.md",
+    "docs/http.md",
 ]
 _BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -51,6 +53,15 @@ def test_every_setting_is_documented() -> None:
     settings = (ROOT / "src" / "runhouse" / "settings.py").read_text(encoding="utf-8")
     for name in set(re.findall(r"`(RH_[A-Z_]+)`", settings)):
         assert f"`{name}`" in guide, name
+
+
+def test_every_sort_of_problem_is_documented() -> None:
+    page = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")
+    for sort, what in SORTS.items():
+        (row,) = [
+            line for line in page.splitlines() if line.startswith("|") and f"`{sort}`" in line
+        ]
+        assert str(what.status) in row, sort
 
 
 @pytest.mark.timeout(60)

@@ -86,6 +86,57 @@ def test_garbage_ends_in_an_error_and_never_hangs(data: bytes) -> None:
             return
 
 
+@st.composite
+def mutated(draw: st.DrawFn) -> bytes:
+    """Return the bytes of a frame of which a few were changed, left out or put in."""
+    meta: dict[str, object] = {**draw(META)}
+    frame = Frame(draw(st.integers(0, 255)), meta, draw(st.binary()), [draw(st.binary())])
+    data = bytearray(b"".join(map(bytes, frames.encode(frame))))
+    for _ in range(draw(st.integers(0, 4))):
+        place = draw(st.integers(0, len(data)))
+        data[place : place + draw(st.integers(0, 3))] = draw(st.binary(max_size=3))
+    return bytes(data)
+
+
+@given(mutated())
+def test_a_frame_that_was_changed_is_read_or_refused(data: bytes) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.sendall(data)
+        ours.shutdown(socket.SHUT_WR)
+        theirs.settimeout(5)
+        try:
+            frame = frames.receive(theirs)
+        except (FrameError, ConnectionResetError):
+            return
+        assert frame is None or isinstance(frame.meta, dict)
+
+
+@pytest.mark.parametrize("size", [2**63 - 1, 2**64 - 1, 2**56])
+def test_what_memory_cannot_hold_is_refused(size: int) -> None:
+    with pytest.raises(FrameError, match="no memory"):
+        frames.allocate(size)
+    prefix = b"\x01\0\0\0" + bytes(4) + bytes(4) + size.to_bytes(8, "big")
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.sendall(prefix)
+        with pytest.raises(FrameError, match="no memory"):
+            frames.receive(theirs)
+
+
+@given(META, st.binary(max_size=400_000))
+def test_a_head_and_its_body_are_a_frame(meta: dict[str, object], body: bytes) -> None:
+    ours, theirs = socket.socketpair()
+    head = frames.encode_head(5, meta, len(body))
+    writer = threading.Thread(target=ours.sendall, args=(head + body,))
+    with ours, theirs:
+        writer.start()
+        got = frames.receive(theirs)
+        writer.join()
+    assert got is not None
+    assert (got.kind, got.meta, bytes(got.body), list(got.buffers)) == (5, meta, body, [])
+
+
 def test_an_end_within_a_frame_is_an_error() -> None:
     ours, theirs = socket.socketpair()
     with theirs:

@@ -8,6 +8,7 @@ from runhouse.clusters.arguments import text
 from runhouse.clusters.records import load_cluster, store
 from runhouse.registry.names import check_name, is_name
 from runhouse.registry.record import Record
+from runhouse.server.names import DEFAULT_ENV
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from runhouse.clusters.cluster import Cluster
 
 Self = TypeVar("Self", bound="Definition")
-DEFAULT_ENV = "default"
 
 
 class Definition:

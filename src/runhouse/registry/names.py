@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
-
 from runhouse.errors import InvalidNameError
+from runhouse.server import names
 
 RESERVED = frozenset({"file", "s3", "gs", "azure", "here", "ssh", "sftp", "local"})
-_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 
 
 def is_name(text: str) -> bool:
     """Tell whether a text has the form of a name and is not reserved."""
-    return _PATTERN.fullmatch(text) is not None and text.lower() not in RESERVED
+    return names.is_name(text) and text.lower() not in RESERVED
 
 
 def check_key(name: object) -> str:
@@ -24,7 +22,7 @@ def check_key(name: object) -> str:
     Raises:
         InvalidNameError: The name has another form.
     """
-    if not isinstance(name, str) or _PATTERN.fullmatch(name) is None:
+    if not isinstance(name, str) or not names.is_name(name):
         msg = (
             f"{name!r} cannot be used as a name. A name has 1 to 63 letters, digits, '-', '_' or "
             "'.', and begins with a letter or digit. Choose another one."

@@ -3,52 +3,115 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from typing import TYPE_CHECKING
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
-from runhouse.server.auth import is_authorized
-from runhouse.server.problem import problem
+from runhouse.errors import WorkerStartError
+from runhouse.server.auth import Access, Tokens
+from runhouse.server.calls import CallRoutes
+from runhouse.server.keys import WakeError
+from runhouse.server.openapi import OpenAPIRoutes
+from runhouse.server.problem import ProblemError
 from runhouse.server.routes import Routes
+from runhouse.server.worker import WorkerSilentError
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Generator
 
+    from starlette.requests import Request
+    from starlette.responses import Response
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from runhouse.server.daemon import Daemon
 
+log = logging.getLogger(__name__)
+
 _OPEN_PATHS = frozenset({"/check"})
+_LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
+# What a token that only allows to look may get.
+_READABLE = ("/status", "/keys", "/objects", "/runs", "/logs", "/openapi.json")
 
 
-class BearerMiddleware:
-    """Refuse every request without the token, but for the paths that tell nothing."""
+class Gate:
+    """Refuse requests without a token that allows them, but for the paths that tell nothing."""
 
-    def __init__(self, app: ASGIApp, token: str) -> None:
-        """Store the application behind and the token."""
+    def __init__(self, app: ASGIApp, tokens: Tokens) -> None:
+        """Store the application behind, and the tokens."""
         self._app = app
-        self._token = token
+        self._tokens = tokens
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, or answer 401."""
-        if scope["type"] == "http" and scope["path"] not in _OPEN_PATHS:
-            header = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
-            if not is_authorized(header, self._token):
-                response = problem(401, "The bearer token is missing or wrong.")
-                response.headers["WWW-Authenticate"] = "Bearer"
-                await response(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
+        """Let a request through, or answer why not."""
+        problem = self._refusal(scope) if scope["type"] == "http" else None
+        if problem is None:
+            await self._app(scope, receive, send)
+        else:
+            await problem.response()(scope, receive, send)
+
+    def _refusal(self, scope: Scope) -> ProblemError | None:
+        headers = dict(scope["headers"])
+        if scope["path"] not in _OPEN_PATHS:
+            access = self._tokens.access(headers.get(b"authorization", b"").decode("latin-1"))
+            if access < Access.READ:
+                return ProblemError("unauthorized", "The bearer token is missing or wrong.")
+            if access < Access.FULL and not _only_looks(scope):
+                return ProblemError("forbidden", "The token does not allow this.")
+        if scope.get("client") and not _is_local(headers.get(b"host", b"").decode("latin-1")):
+            # A page that a browser has loaded under another name must not get through to here.
+            return ProblemError("wrong-host", "Over TCP, this server is localhost only.")
+        return None
+
+
+def _only_looks(scope: Scope) -> bool:
+    """Tell whether a request changes nothing and runs no code of the user's choice."""
+    path = scope["path"]
+    return scope["method"] in ("GET", "HEAD") and any(
+        path == place or path.startswith(f"{place}/") for place in _READABLE
+    )
+
+
+def _is_local(host: str) -> bool:
+    """Tell whether a Host header names this machine from its own point of view."""
+    name, _, port = host.rpartition(":")
+    if not (name and port.isdigit()):
+        name = host
+    return name.lower() in _LOCAL_HOSTS
+
+
+async def _on_problem(_: Request, error: Exception) -> Response:
+    if isinstance(error, HTTPException):
+        sorts = {404: "not-found", 405: "method-not-allowed"}
+        response = ProblemError(
+            sorts.get(error.status_code, "bad-request"), error.detail
+        ).response()
+        response.headers.update(error.headers or {})
+        return response
+    if isinstance(error, ProblemError):
+        return error.response()
+    return ProblemError("unavailable", str(error)).response()
+
+
+async def _on_failure(_: Request, error: Exception) -> Response:
+    """Answer a request that the server has failed at; uvicorn logs why."""
+    return ProblemError(
+        "internal", f"{type(error).__name__}; the server's log says more."
+    ).response()
 
 
 def create_app(daemon: Daemon) -> Starlette:
     """Return the application of one server."""
+    calls, openapi = CallRoutes(daemon), OpenAPIRoutes(daemon)
+    known = (HTTPException, ProblemError, WakeError, WorkerSilentError, WorkerStartError)
     return Starlette(
-        routes=Routes(daemon).table(),
-        middleware=[Middleware(BearerMiddleware, token=daemon.token)],
+        routes=[*Routes(daemon).table(), *calls.table(), *openapi.table()],
+        middleware=[Middleware(Gate, tokens=daemon.tokens)],
+        exception_handlers={**dict.fromkeys(known, _on_problem), Exception: _on_failure},
     )
 
 
@@ -64,6 +127,12 @@ class _Server(uvicorn.Server):
 async def serve(daemon: Daemon, listeners: list[socket.socket]) -> None:
     """Serve HTTP on listening sockets until cancelled."""
     config = uvicorn.Config(
-        create_app(daemon), log_config=None, access_log=False, lifespan="off", ws="none"
+        create_app(daemon),
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        proxy_headers=False,
+        server_header=False,
     )
     await _Server(config).serve(sockets=listeners)

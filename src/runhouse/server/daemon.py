@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from runhouse import extras
 from runhouse.files import write_private
-from runhouse.server.auth import read_or_make_token
+from runhouse.server.auth import Tokens, read_or_make_token
 from runhouse.server.data import DataSocket
 from runhouse.server.index import Index
 from runhouse.server.journals import Journals
@@ -120,7 +120,7 @@ class Daemon:
         """Store the configuration; `run` does the rest."""
         self.config = config
         self.paths = ServerPaths(Path(config.root))
-        self.token = read_or_make_token(self.paths.token)
+        self.tokens = Tokens(read_or_make_token(self.paths.token), self.paths.tokens)
         sockets = self.paths.sockets()
         self.info = ServerInfo(
             pid=os.getpid(),

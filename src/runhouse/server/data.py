@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote
 
 from runhouse.errors import WorkerStartError
-from runhouse.server.auth import is_authorized
+from runhouse.server.auth import Access, Tokens
 from runhouse.server.journals import ENDED
 from runhouse.server.keys import Keys, WakeError
+from runhouse.server.names import RULE, is_name
 from runhouse.server.worker import Worker
 from runhouse.wire import frames, stored
 from runhouse.wire.messages import PROTOCOL, PYTHON_HEADER, SCOPE_HEADER, WORKER_HEADER, Scope
@@ -81,7 +82,7 @@ class Head:
 class Parts(Protocol):
     """Be the server, as far as connections need it."""
 
-    token: str
+    tokens: Tokens
     workers: Workers
     keys: Keys
     runs: Runs
@@ -151,8 +152,11 @@ class DataSocket:
         Raises:
             RefusedError: Not authorized, malformed, or there is no such thing any more.
         """
-        if not is_authorized(head.headers.get("authorization", ""), self._parts.token):
+        access = self._parts.tokens.access(head.headers.get("authorization", ""))
+        if access < Access.READ:
             raise RefusedError(401, "The bearer token is missing or wrong.")
+        if access < Access.FULL:
+            raise RefusedError(403, "The token does not allow this.")
         _, _, path = head.path.partition("/")
         place, _, name = path.partition("/")
         find = {"workers": self._worker, "objects": self._holder, "runs": self._run}.get(place)
@@ -168,6 +172,8 @@ class DataSocket:
             raise RefusedError(503, str(error)) from error
 
     async def _worker(self, env: str, head: Head) -> Worker:
+        if not is_name(env):
+            raise RefusedError(400, f"{env!r} cannot be the name of an env. {RULE}.")
         wanted = head.headers.get(WORKER_HEADER.lower())
         if wanted:
             return await self._same_worker(wanted)

@@ -45,6 +45,11 @@ class ServerPaths:
         return self.root / "workers"
 
     @property
+    def tokens(self) -> Path:
+        """Return the file of the tokens that were made for others (JSON, digests only)."""
+        return self.root / "tokens.json"
+
+    @property
     def objects(self) -> Path:
         """Return the directory of objects on disk."""
         return self.root / "objects"

@@ -1,25 +1,25 @@
-"""Requests about keys and runs, answered as JSON."""
+"""Requests that the server answers by itself: keys, runs, limits and tokens."""
 
 from __future__ import annotations
 
-import asyncio
-import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from runhouse.server.problem import problem
-from runhouse.wire import stored
-from runhouse.wire.messages import Kind, Limits
+from runhouse.server.fields import Query, is_boolean, is_count, read_object, refuse, take
+from runhouse.server.names import RULE, is_name
+from runhouse.server.problem import ProblemError
+from runhouse.wire.messages import Limits
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from starlette.requests import Request
     from starlette.responses import Response
 
     from runhouse.server.daemon import Daemon
+
+_LIMITS = {"concurrency": 1, "queue": 0, "memory_bytes": 1}
 
 
 class Routes:
@@ -38,12 +38,16 @@ class Routes:
             Route("/objects", self.clear, methods=["DELETE"]),
             Route("/objects/delete", self.delete, methods=["POST"]),
             Route("/objects/{key}", self.rename, methods=["PATCH"]),
+            Route("/objects/{key}", self.delete_one, methods=["DELETE"]),
+            Route("/limits/{env}", self.limits, methods=["GET"]),
             Route("/limits/{env}", self.set_limits, methods=["PUT"]),
             Route("/runs", self.runs),
             Route("/runs/cancel", self.cancel_all, methods=["POST"]),
             Route("/runs/{id}", self.run),
-            Route("/runs/{id}/logs", self.logs),
             Route("/runs/{id}/cancel", self.cancel, methods=["POST"]),
+            Route("/tokens", self.tokens, methods=["GET"]),
+            Route("/tokens", self.make_token, methods=["POST"]),
+            Route("/tokens/{name}", self.revoke_token, methods=["DELETE"]),
         ]
 
     async def check(self, _: Request) -> Response:
@@ -54,32 +58,57 @@ class Routes:
         """Tell what runs and how busy it is."""
         return JSONResponse(await self._daemon.status())
 
+    # -- objects ------------------------------------------------------------------------------
+
     async def keys(self, request: Request) -> Response:
         """List the objects."""
-        return JSONResponse({"keys": self._daemon.keys.listing(request.query_params.get("env"))})
+        env = Query(request, ("env",)).text("env")
+        return JSONResponse({"keys": self._daemon.keys.listing(env)})
 
     async def clear(self, _: Request) -> Response:
         """Delete all objects."""
         return JSONResponse({"deleted": await self._daemon.keys.delete(None)})
 
     async def delete(self, request: Request) -> Response:
-        """Delete some objects."""
-        asked = await request.json()
-        return JSONResponse({"deleted": await self._daemon.keys.delete(asked["keys"])})
+        """Delete some objects; keys without one do not matter."""
+        asked = await read_object(request, ("keys",))
+        keys = take(asked, "keys", _is_list_of_texts, "a list of keys")
+        return JSONResponse({"deleted": await self._daemon.keys.delete(keys)})
+
+    async def delete_one(self, request: Request) -> Response:
+        """Delete one object."""
+        key = request.path_params["key"]
+        deleted = await self._daemon.keys.delete([key])
+        if not deleted:
+            raise ProblemError("object-not-found", f"There is no object {key!r}.", key=key)
+        return JSONResponse({"deleted": deleted})
 
     async def rename(self, request: Request) -> Response:
         """Give an object another key."""
-        asked = await request.json()
+        new = take(await read_object(request, ("key",)), "key", is_name, RULE)
         key = request.path_params["key"]
-        if not await self._daemon.keys.rename(key, asked["key"]):
-            return problem(404, f"There is no object {key!r}.", key=key)
-        return JSONResponse({"key": asked["key"]})
+        if not await self._daemon.keys.rename(key, new):
+            raise ProblemError("object-not-found", f"There is no object {key!r}.", key=key)
+        return JSONResponse({"key": new})
+
+    async def limits(self, request: Request) -> Response:
+        """Tell what an env's workers take."""
+        limits = self._daemon.workers.limits(_name(request, "env"))
+        return JSONResponse((limits or Limits()).to_meta())
 
     async def set_limits(self, request: Request) -> Response:
         """Bound what an env's workers take."""
-        limits = Limits(**await request.json())
-        self._daemon.workers.set_limits(request.path_params["env"], limits)
+        env, asked = _name(request, "env"), await read_object(request, tuple(_LIMITS))
+        limits = Limits(
+            **{
+                name: take(asked, name, is_count(least), f"a whole number from {least} on", None)
+                for name, least in _LIMITS.items()
+            }
+        )
+        self._daemon.workers.set_limits(env, limits)
         return JSONResponse(limits.to_meta())
+
+    # -- runs ---------------------------------------------------------------------------------
 
     async def runs(self, _: Request) -> Response:
         """List the runs."""
@@ -90,25 +119,15 @@ class Routes:
         key = request.path_params["id"]
         info = await self._daemon.runs.find(key)
         if info is None:
-            return problem(404, f"There is no run {key!r}.", run=key)
+            raise _no_run(key)
         return JSONResponse(info.to_meta())
-
-    async def logs(self, request: Request) -> Response:
-        """Return what a recorded run has printed until now."""
-        key = request.path_params["id"]
-        info = await self._daemon.runs.find(key)
-        path = self._daemon.runs.journals.path(info) if info is not None else None
-        if path is None:
-            return problem(404, f"There is no recorded run {key!r}.", run=key)
-        return JSONResponse({"entries": await asyncio.to_thread(_entries, path)})
 
     async def cancel(self, request: Request) -> Response:
         """Cancel one run."""
         key = request.path_params["id"]
-        force = await _force(request)
-        info = await self._daemon.runs.cancel(key, force=force)
+        info = await self._daemon.runs.cancel(key, force=await _force(request))
         if info is None:
-            return problem(404, f"There is no run {key!r}.", run=key)
+            raise _no_run(key)
         return JSONResponse(info.to_meta())
 
     async def cancel_all(self, request: Request) -> Response:
@@ -116,18 +135,40 @@ class Routes:
         infos = await self._daemon.runs.cancel_all(force=await _force(request))
         return JSONResponse({"runs": [info.to_meta() for info in infos]})
 
+    # -- tokens -------------------------------------------------------------------------------
+
+    async def tokens(self, _: Request) -> Response:
+        """List the tokens that were made for others."""
+        return JSONResponse({"tokens": [asdict(info) for info in self._daemon.tokens.list()]})
+
+    async def make_token(self, request: Request) -> Response:
+        """Make a token, which is shown this once."""
+        asked = await read_object(request, ("name", "read_only"))
+        name = take(asked, "name", is_name, RULE)
+        read_only = take(asked, "read_only", is_boolean, "true or false", default=False)
+        token = self._daemon.tokens.create(name, read_only=read_only)
+        return JSONResponse({"token": token}, 201, headers={"Cache-Control": "no-store"})
+
+    async def revoke_token(self, request: Request) -> Response:
+        """Make a token invalid."""
+        return JSONResponse({"revoked": self._daemon.tokens.revoke(_name(request, "name"))})
+
+
+def _name(request: Request, what: str) -> str:
+    found: str = request.path_params[what]
+    if not is_name(found):
+        raise refuse(what, RULE)
+    return found
+
+
+def _no_run(key: str) -> ProblemError:
+    return ProblemError("run-not-found", f"There is no run {key!r}.", run=key)
+
 
 async def _force(request: Request) -> bool:
-    body = await request.body()
-    return bool(json.loads(body).get("force")) if body else False
+    asked = await read_object(request, ("force",))
+    return bool(take(asked, "force", is_boolean, "true or false", default=False))
 
 
-def _entries(path: Path) -> list[Any]:
-    """Return the output in a run's file."""
-    entries: list[Any] = []
-    with path.open("rb") as file:
-        for frame, _, _ in stored.walk(file.fileno()):
-            if frame.kind == Kind.LOG:
-                logged: Any = frame.meta["entries"]
-                entries += logged
-    return entries
+def _is_list_of_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)

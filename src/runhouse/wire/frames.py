@@ -115,11 +115,19 @@ class Prefix:
 
 
 def allocate(size: int) -> bytearray | mmap.mmap:
-    """Return writable memory for a buffer of `size` bytes."""
+    """Return writable memory for a buffer of `size` bytes.
+
+    Raises:
+        FrameError: There is not so much memory.
+    """
     if size < _MAPPED:
         return bytearray(size)
-    # Private, so that it has huge pages and a forked child gets a copy of its own.
-    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    try:
+        # Private, so that it has huge pages and a forked child gets a copy of its own.
+        memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except (OSError, OverflowError, ValueError) as error:
+        msg = f"The peer announces {size} bytes, for which there is no memory: {error}."
+        raise FrameError(msg) from error
     memory.madvise(mmap.MADV_HUGEPAGE)
     return memory
 
@@ -134,6 +142,12 @@ def encode(frame: Frame) -> list[Buffer]:
     if len(body) <= _SMALL:
         return [b"".join((prefix, sizes, meta, body)), *(v for v in views if len(v))]
     return [b"".join((prefix, sizes, meta)), body, *(v for v in views if len(v))]
+
+
+def encode_head(kind: int, meta: dict[str, object], body_size: int) -> bytes:
+    """Return the beginning of a frame without buffers, whose body the caller sends itself."""
+    raw = json.dumps(meta, separators=(",", ":")).encode()
+    return _PREFIX.pack(kind, len(raw), 0, body_size) + raw
 
 
 def pieces_size(pieces: Sequence[Buffer]) -> int:

@@ -57,8 +57,10 @@ an object under a key, or get it; describe what can be called."""
 RunStatus: TypeAlias = Literal["queued", "running", "done", "failed", "cancelled", "lost"]
 """The state of a run. Lost: its worker or its server ended before it did."""
 
-Format: TypeAlias = Literal["pickle", "json", "repr", "none"]
-"""How values are written: a pickle; JSON; for answers, what `repr` gives, as JSON, or nothing."""
+Format: TypeAlias = Literal["pickle", "whole", "json", "text", "repr", "none"]
+"""How values are written: a pickle with large buffers apart; one with everything in its stream;
+JSON; for arguments, a JSON object of lists of texts by name; for answers, what `repr` gives, as
+JSON, or nothing."""
 
 LogEntry: TypeAlias = "tuple[str, object]"
 """`("stdout", text)`, `("stderr", text)`, or `("record", fields of a logging.LogRecord)`."""

@@ -5,15 +5,16 @@ from __future__ import annotations
 import difflib
 import inspect
 import os
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from runhouse.errors import CallError
+from runhouse.errors import ArgumentsError, CallError, MethodNotFoundError
 from runhouse.wire import stored
 from runhouse.wire.messages import Call, Code, Itself
-from runhouse.wire.pickling import Pickled, loads, loads_frame
+from runhouse.wire.pickling import Pickled, dumps, loads, loads_frame
 from runhouse.worker import persist
+from runhouse.worker.schema import describe, describe_methods
 from runhouse.worker.store import Objects, add_import_roots, attribute_names, load_code
-from runhouse.worker.values import load_arguments
+from runhouse.worker.values import fit, load_arguments, load_json, load_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -51,6 +52,7 @@ class Operations:
             "read": self._read,
             "write": self._write,
             "get": self._get,
+            "describe": self._describe,
         }
 
     def invoke(self, call: Call, frame: Frame) -> Any:
@@ -84,9 +86,15 @@ class Operations:
     def _put(self, call: Call, frame: Frame) -> None:
         size = len(frame.body) + sum(map(len, frame.buffers))
         self._objects.check_room(size)
+        pickled = Pickled(frame.body, frame.buffers)
+        if call.arguments == "json":
+            pickled = dumps(load_json(frame))
+        value = (
+            load_whole(frame) if call.arguments == "whole" else loads(pickled.body, pickled.buffers)
+        )
         if call.persist:
-            self.save(call.new_key, Pickled(frame.body, frame.buffers))
-        self._objects.put(call.new_key, loads_frame(frame), on_disk=call.persist)
+            self.save(call.new_key, pickled)
+        self._objects.put(call.new_key, value, on_disk=call.persist)
 
     def save(self, key: str, pickled: Pickled) -> None:
         """Keep a copy of an object on disk."""
@@ -109,12 +117,14 @@ class Operations:
         self._objects.put(stored.object_key(path), persist.load(path), on_disk=True)
 
     def _call(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return self._objects.definition(call.key)(*args, **kwargs)
+        code = self._objects.definition(call.key)
+        args, kwargs = fit(call, code, args, kwargs)
+        return code(*args, **kwargs)
 
     def _new(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[str]:
         """Construct an object; the names of its own attributes are the result."""
         self._objects.check_room()
-        made = self._objects.definition(call.key)(*args, **kwargs)
+        made = self._call(call, args, kwargs)
         self._objects.put(call.new_key, made)
         return attribute_names(made)
 
@@ -125,33 +135,46 @@ class Operations:
             return (item for item in owner)
         if call.method == _ASYNC_ITERATION:
             return (item async for item in owner)
-        if not call.method or (call.method == _ITSELF and not hasattr(owner, _ITSELF)):
-            return self._call_itself(call, owner)(*args, **kwargs)
-        found = _attribute(owner, call)
+        itself = not call.method or (call.method == _ITSELF and not hasattr(owner, _ITSELF))
+        found = owner if itself else _attribute(owner, call)
         if callable(found):
+            args, kwargs = fit(call, found, args, kwargs)
             result = found(*args, **kwargs)
             return _marked(result, owner) if call.itself else result
+        if itself:
+            msg = (
+                f"{call.key} cannot be called. It is no function but holds {type(owner).__name__}. "
+                f"Name a method, as {call.key}.method, or get the object."
+            )
+            raise ArgumentsError(msg)
         if args or kwargs:
             msg = (
                 f"{call.key}.{call.method} cannot be called. It is no method but holds "
                 f"{type(found).__name__}. Leave out the arguments to get its value."
             )
-            raise TypeError(msg)
+            raise ArgumentsError(msg)
         return found
 
-    def _call_itself(self, call: Call, owner: Any) -> Callable[..., Any]:
-        """Return a function, a class, or an object that can be called.
+    def _describe(
+        self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> dict[str, dict[str, Any]]:
+        """Describe what can be called, as JSON.
 
-        Raises:
-            TypeError: It cannot be.
+        `args` holds the keys of objects, `kwargs` functions and classes: public name to key.
+
+        Returns:
+            `code`, a description for each name; `objects`, descriptions by method for each key; and
+            `classes`, the same for the methods that classes have without an instance.
         """
-        if not callable(owner):
-            msg = (
-                f"{call.key} cannot be called. It is no function but holds {type(owner).__name__}. "
-                f"Name a method, as {call.key}.method, or get the object."
-            )
-            raise TypeError(msg)
-        return cast("Callable[..., Any]", owner)
+        del call
+        held, defined = self._objects.all(), self._objects.definitions()
+        named = {name: defined[key] for name, key in kwargs.items() if key in defined}
+        classes = {name: code for name, code in named.items() if isinstance(code, type)}
+        return {
+            "code": {name: describe(code) for name, code in named.items()},
+            "objects": {key: describe_methods(held[key]) for key in args if key in held},
+            "classes": {name: describe_methods(code) for name, code in classes.items()},
+        }
 
     def _read(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         del args, kwargs
@@ -170,7 +193,8 @@ def _attribute(owner: Any, call: Call) -> Any:
     """Return an attribute.
 
     Raises:
-        AttributeError: There is none of this name; names that look like it are told.
+        AttributeError: There is none of this name; names that look like it are told. It is a
+            `MethodNotFoundError` for callers that know no Python exceptions.
     """
     name = call.method
     try:
@@ -183,6 +207,8 @@ def _attribute(owner: Any, call: Call) -> Any:
     hint = f"Did you mean {' or '.join(near)}?" if near else "Look at dir() of its class."
     cls = owner.__name__ if isinstance(owner, type) else type(owner).__name__
     msg = f"{cls!r} has no attribute {name!r}. {call.key!r} and its class were looked at. {hint}"
+    if call.arguments != "pickle":
+        raise MethodNotFoundError(msg)
     raise AttributeError(msg, name=name)
 
 
