@@ -280,8 +280,8 @@ class Module:
             >>> import fractions
             >>> import runhouse as rh
             >>> half = rh.module(fractions.Fraction).to(rh.here)(1, 2)
-            >>> rh.function(str).to(rh.here)(rh.Module.resolve(half))
-            '1/2'
+            >>> rh.function(repr).to(rh.here)(rh.Module.resolve(half))
+            'Fraction(1, 2)'
         """
         stored = _stored(self, "resolve")
         stored.keep()
