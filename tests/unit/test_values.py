@@ -47,7 +47,7 @@ def test_answers_have_the_form_that_was_asked_for(value: object) -> None:
     assert nothing == Pickled(b"null")
 
 
-@pytest.mark.parametrize("value", [object(), {1, 2}, b"bytes", {(1, 2): 3}])
+@pytest.mark.parametrize("value", [object(), b"bytes", {(1, 2): 3}])
 def test_an_answer_without_a_form_in_json_is_told(value: object) -> None:
     with pytest.raises(NotSerializableError, match="The result cannot be sent: .* has no form in"):
         dump_value(json_call(), value, "the result")

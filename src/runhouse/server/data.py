@@ -172,11 +172,11 @@ class DataSocket:
             raise RefusedError(503, str(error)) from error
 
     async def _worker(self, env: str, head: Head) -> Worker:
-        if not is_name(env):
-            raise RefusedError(400, f"{env!r} cannot be the name of an env. {RULE}.")
         wanted = head.headers.get(WORKER_HEADER.lower())
         if wanted:
             return await self._same_worker(wanted)
+        if not is_name(env):
+            raise RefusedError(400, f"{env!r} cannot be the name of an env. {RULE}.")
         try:
             scope = Scope(**json.loads(unquote(head.headers.get(SCOPE_HEADER.lower(), "{}"))))
         except (ValueError, TypeError) as error:
