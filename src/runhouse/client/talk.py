@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
     from runhouse.client.client import Client
 
+# poll(2) takes its milliseconds as a C int: less than 25 days.
+_LONGEST_POLL_S = 24 * 3600.0
+
 
 def outcome(event: Event) -> Any:
     """Return the value that an event holds, or raise its exception."""
@@ -150,12 +153,15 @@ class Talk:
             return
         poller = select.poll()
         poller.register(self._connection.sock, select.POLLIN)
-        if not poller.poll(max(0.0, self.deadline - time.monotonic()) * 1000):
-            msg = (
-                f"The run {self._exchange.run_id} has not ended in time. It goes on there. Wait "
-                "longer, or stop it with cancel()."
-            )
-            raise TimeoutError(msg)
+        left_s = self.deadline - time.monotonic()
+        while not poller.poll(max(0.0, min(left_s, _LONGEST_POLL_S)) * 1000):
+            left_s = self.deadline - time.monotonic()
+            if left_s <= 0:
+                msg = (
+                    f"The run {self._exchange.run_id} has not ended in time. It goes on there. "
+                    "Wait longer, or stop it with cancel()."
+                )
+                raise TimeoutError(msg)
 
     def _send_again(self) -> None:
         """Send a call that has never arrived; look again for a run that has left its worker."""

@@ -21,7 +21,7 @@ from runhouse.clusters.projects import project_of_modules
 from runhouse.errors import ObjectNotFoundError, PythonMismatchError
 from runhouse.registry.names import check_key
 from runhouse.wire.messages import Call, Code, Operation, RunInfo, Scope
-from runhouse.wire.pickling import Pickled, dumps
+from runhouse.wire.pickling import Pickled, dumps, name_there
 from runhouse.worker import inside
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def call_options(
         run_name="" if run_name is None else check_key(run_name),
         timeout_s=0.0 if timeout is None else arguments.seconds("timeout", timeout, above=0.0),
         retries=arguments.number("retries", retries, least=0),
-        retry_on=tuple(f"{kind.__module__}.{kind.__qualname__}" for kind in kinds),
+        retry_on=tuple(map(name_there, kinds)),
         backoff_s=arguments.seconds("backoff", backoff),
     )
 

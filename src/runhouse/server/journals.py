@@ -99,9 +99,8 @@ class Journals:
         """Note that the runs of a worker that has ended are lost."""
         for info in list(self._runs().values()):
             if info.worker_id == worker_id and info.status not in ENDED:
-                path = self.path(info)
-                if path is not None:
-                    self._runs()[info.id] = _close(path, info, reason)
+                path = self.path(info) or self._directory / f"{info.id}.{_OPEN}"
+                self._runs()[info.id] = _close(path, info, reason)
 
     def forget(self, info: RunInfo) -> None:
         """Remove a run that has ended."""

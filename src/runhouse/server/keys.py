@@ -137,4 +137,7 @@ class Keys:
         worker = self._workers.find(entry.worker_id)
         if worker is None:
             return on_disk
-        return bool(await worker.ask("rename", ANSWER_S, old=old, new=new)) or on_disk
+        renamed = bool(await worker.ask("rename", ANSWER_S, old=old, new=new))
+        if renamed and not on_disk:
+            self._index.forget_persisted(new)  # the object that was replaced
+        return renamed or on_disk

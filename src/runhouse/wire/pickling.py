@@ -50,6 +50,14 @@ def set_main_alias(module: str | None) -> None:
     _main.alias = module
 
 
+def name_there(cls: type) -> str:
+    """Return the module and qualified name that a class has on the other side."""
+    module, name = cls.__module__, cls.__qualname__
+    if module == "__main__" and _main.alias is not None and "<" not in name:
+        module = _main.alias
+    return f"{module}.{name}"
+
+
 def resolve(module: str, name: str) -> Any:
     """Return the object with a qualified name from a module, importing it if needed."""
     found: Any = importlib.import_module(module)

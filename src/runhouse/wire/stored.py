@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 8 * 1024 * 1024
 _MAX_PIECES = 1000
+_OBJECT = ".object"
 
 
 def append(file: int, pieces: Sequence[frames.Buffer]) -> int:
@@ -68,12 +69,6 @@ def frame_at(file: int, offset: int) -> tuple[Frame, int] | None:
     return Frame(prefix.kind, meta), end
 
 
-def body_at(file: int, offset: int) -> bytes:
-    """Return the body of the frame that begins at an offset, which `frame_at` has found whole."""
-    prefix = Prefix.parse(os.pread(file, frames.PREFIX_SIZE, offset))
-    return os.pread(file, prefix.body_size, offset + frames.PREFIX_SIZE + prefix.head_size)
-
-
 def walk(file: int, offset: int = 0) -> Iterator[tuple[Frame, int, int]]:
     """Yield each whole frame from an offset on, without bodies, with where it begins and ends."""
     while (found := frame_at(file, offset)) is not None:
@@ -103,9 +98,9 @@ def send_range(sock: socket.socket, file: int, start: int, end: int) -> None:
 
 def object_path(directory: Path, key: str) -> Path:
     """Return the file of the object that is kept on disk under a key."""
-    return directory / f"{quote(key, safe='')}.object"
+    return directory / f"{quote(key, safe='')}{_OBJECT}"
 
 
 def object_key(path: Path) -> str:
     """Return the key of the object in a file."""
-    return unquote(path.stem)
+    return unquote(path.name.removesuffix(_OBJECT))

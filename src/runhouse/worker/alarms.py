@@ -62,4 +62,5 @@ class Alarms:
                         del self._deadlines[run]
                     return due
                 first = min(self._deadlines.values(), default=None)
-                self._changed.wait(None if first is None else first - now)
+                wait_s = None if first is None else min(first - now, threading.TIMEOUT_MAX)
+                self._changed.wait(wait_s)

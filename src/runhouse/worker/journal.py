@@ -50,8 +50,13 @@ class Journal(Outbox):
         self._size = 0
         self._watchers: set[Connection] = set()
         self.failure = ""
-        with self._lock:
-            self._put(frames.encode(Frame(Kind.STARTED, info.to_meta())))
+        try:
+            with self._lock:
+                self._put(frames.encode(Frame(Kind.STARTED, info.to_meta())))
+        except OSError:
+            os.close(self._file)
+            self._path.unlink(missing_ok=True)
+            raise
 
     def _put(self, pieces: list[Buffer]) -> None:
         """Write one event; output that a full disk does not take is lost, and noted."""
@@ -70,10 +75,20 @@ class Journal(Outbox):
 
     def close(self, status: RunStatus) -> None:
         """Give the file its last name; what is being read goes on."""
-        with self._lock:
+        with self._room:
+            if not self._closed:
+                self._give_up()
             with contextlib.suppress(OSError):  # removed by somebody: then it is not wanted
                 self._path.rename(self._directory / f"{self._id}.{status}")
             os.close(self._file)
+
+    def _give_up(self) -> None:
+        """Take nothing more: the disk has not taken the last event, for which watchers wait."""
+        self._closed = True
+        self._log = []
+        for connection in self._watchers:
+            connection.hang_up()
+        self._room.notify_all()
 
     def attach(self, connection: Connection, received: int) -> None:
         """Show the events from the one with number `received` on, and those still to come."""

@@ -45,7 +45,11 @@ def save(path: Path, meta: dict[str, object], pickled: Pickled) -> None:
 
 
 def load(path: Path) -> Any:
-    """Return the object in a file."""
+    """Return the object in a file.
+
+    Raises:
+        EOFError: The file was cut short.
+    """
     with path.open("rb") as file:
         prefix = frames.Prefix.parse(file.read(frames.PREFIX_SIZE))
         meta, sizes = prefix.split(memoryview(file.read(prefix.head_size)))
@@ -54,6 +58,8 @@ def load(path: Path) -> Any:
         buffers = []
         for size in sizes:
             memory = frames.allocate(size)
-            file.readinto(memory)
+            if file.readinto(memory) != size:
+                msg = f"The file {path.name} was cut short."
+                raise EOFError(msg)
             buffers.append(memory)
     return loads_frame(Frame(prefix.kind, meta, body, buffers))

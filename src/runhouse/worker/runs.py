@@ -162,7 +162,8 @@ class Runs:
         self._inside.objects.check(call)
         outbox: Outbox
         if call.record:
-            if call.name in self._named:
+            named = self._named.get(call.name)
+            if named is not None and not named.done:
                 msg = (
                     f"The run {call.name!r} was not started. One of this name is going on. Wait "
                     "for its end, cancel it, or give another name."
@@ -227,7 +228,8 @@ class Runs:
             self.running.pop(run.id, None)
             if run.call.record:  # from now on its file tells
                 self._known.pop(run.id, None)
-                self._named.pop(run.call.name, None)
+                if self._named.get(run.call.name) is run:
+                    del self._named[run.call.name]
         self._on_change()
 
     def _info(self, run: Run) -> RunInfo:
@@ -269,13 +271,20 @@ def _parse(frame: Frame) -> Call:
         msg = f"The message of a call cannot be read: {error}."
         raise FrameError(msg) from error
     for name, value in frame.meta.items():
-        if not isinstance(value, _TYPES[name]):
+        if not isinstance(value, _TYPES[name]) or not _is_in_range(value):
             msg = f"The message of a call has a {name} that cannot be used."
             raise FrameError(msg)
     if not _ID.fullmatch(call.run_id):
         msg = "The message of a call has an id that cannot be used."
         raise FrameError(msg)
     return call
+
+
+def _is_in_range(value: object) -> bool:
+    """Tell whether a number is 0 or more (NaN is not), and a list one of texts."""
+    if isinstance(value, list):
+        return all(isinstance(each, str) for each in value)
+    return not isinstance(value, (int, float)) or value >= 0
 
 
 def _error_frame(error: BaseException) -> Frame:
