@@ -8,12 +8,17 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from runhouse import settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# A machine that is busy with other tests is no reason to fail.
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -250,6 +250,13 @@ def speak_and_wait(text: str, seconds: float) -> None:
     time.sleep(seconds)
 
 
+def count_and_speak(number: int) -> Iterator[int]:
+    """Yield numbers, printing each."""
+    for value in range(number):
+        print(value)
+        yield value
+
+
 def same_object(first: object, second: object) -> bool:
     """Tell whether both arguments are one object."""
     return first is second

@@ -224,6 +224,31 @@ def test_a_worker_that_dies_loses_its_runs_and_keys_only(rig: CutLine) -> None:
         cluster.get("far", KeyError)
 
 
+def test_generators_that_are_closed_leave_no_thread_and_no_lock_behind(rig: CutLine) -> None:
+    """Interrupt many generators in the middle of what the worker does for them."""
+    del rig
+    count = rh.function(sample.count_and_speak).to(rh.here)
+
+    def close_early() -> None:
+        for number in range(40):
+            items = count(100_000)
+            for value in items:
+                if value > number:
+                    break
+            items.close()  # type: ignore[attr-defined]
+
+    closers = [threading.Thread(target=close_early) for _ in range(4)]
+    for closer in closers:
+        closer.start()
+    for closer in closers:
+        closer.join(timeout=60)
+    wait_until(lambda: rh.here.status().running == 0)
+    worker = max(rh.here.status().workers, key=lambda worker: worker.calls)
+    wait_until(lambda: len(os.listdir(f"/proc/{worker.pid}/task")) < 20)
+    rh.here.put("after", 1)
+    assert rh.function(sample.add).to(rh.here)(1, 2) == 3
+
+
 def test_a_plain_call_tells_that_its_worker_died(rig: CutLine) -> None:
     del rig
     with pytest.raises(WorkerDiedError):

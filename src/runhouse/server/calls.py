@@ -14,7 +14,7 @@ from starlette.routing import Route
 from runhouse.server.answers import EVENTS_TYPE, PICKLE_TYPE, Answer, Wanted
 from runhouse.server.conversation import Conversation, FileSource, WorkerSource, once
 from runhouse.server.fields import Query, accepts, body_size, refuse
-from runhouse.server.journals import ENDED
+from runhouse.server.journals import is_open, open_events
 from runhouse.server.names import DEFAULT_ENV, RULE, is_name
 from runhouse.server.problem import ProblemError
 from runhouse.wire import stored
@@ -176,7 +176,7 @@ class CallRoutes:
         """
         info, path = await self._recorded(key)
         worker = self._workers.find(info.worker_id)
-        if worker is None or info.status in ENDED:
+        if worker is None or not is_open(path):
             file = await FileSource.open(path, received)
             return Conversation(file, info.id, recorded=True, received=received)
         source = await WorkerSource.open(self._workers, worker)
@@ -229,7 +229,7 @@ def _no_object(key: str) -> ProblemError:
 def _entries(path: Path) -> list[Any]:
     """Return the output in a run's file."""
     entries: list[Any] = []
-    with path.open("rb") as file:
+    with open_events(path) as file:
         for frame, _, _ in stored.walk(file.fileno()):
             if frame.kind == Kind.LOG:
                 logged: Any = frame.meta["entries"]

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from runhouse.server.journals import open_events
 from runhouse.server.problem import ProblemError, problem_of
 from runhouse.wire import frames, stored
 from runhouse.wire.frames import Frame, Prefix
@@ -22,6 +22,7 @@ from runhouse.wire.messages import Kind
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+    from typing import BinaryIO
 
     from runhouse.server.worker import Worker
     from runhouse.server.workers import Workers
@@ -156,9 +157,9 @@ class WorkerSource:
 class FileSource:
     """Read the events of a recorded run that has ended."""
 
-    def __init__(self, file: int) -> None:
+    def __init__(self, file: BinaryIO) -> None:
         """Take over an open file; use `open`."""
-        self._file = os.fdopen(file, "rb")
+        self._file = file
 
     @classmethod
     async def open(cls, path: Path, received: int) -> FileSource:
@@ -174,8 +175,8 @@ class FileSource:
 
     @classmethod
     def _open(cls, path: Path, received: int) -> FileSource:
-        file = os.open(path, os.O_RDONLY)
-        os.lseek(file, stored.skip(file, received), os.SEEK_SET)
+        file = open_events(path)
+        file.seek(stored.skip(file.fileno(), received))
         return cls(file)
 
     async def read(self, size: int) -> bytes:

@@ -12,6 +12,7 @@ import contextlib
 import http
 import json
 import logging
+import os
 import platform
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -19,7 +20,7 @@ from urllib.parse import unquote
 
 from runhouse.errors import WorkerStartError
 from runhouse.server.auth import Access, Tokens
-from runhouse.server.journals import ENDED
+from runhouse.server.journals import is_open, open_events
 from runhouse.server.keys import Keys, WakeError
 from runhouse.server.names import RULE, is_name
 from runhouse.server.worker import Worker
@@ -202,7 +203,7 @@ class DataSocket:
         if info is None or path is None:
             raise RefusedError(404, f"There is no recorded run {key!r}.", run=key)
         worker = self._workers.find(info.worker_id)
-        return worker if worker is not None and info.status not in ENDED else path
+        return worker if worker is not None and is_open(path) else path
 
     async def _same_worker(self, worker_id: str) -> Worker:
         """Return the worker with an id, or tell how it ended."""
@@ -250,6 +251,6 @@ def _show(sock: socket.socket, path: Path) -> None:
         received = asked.meta.get("received") if asked is not None else None
         if isinstance(received, int):
             sock.settimeout(_SHOW_TIMEOUT_S)
-            with path.open("rb") as file:
+            with open_events(path) as file:
                 start = stored.skip(file.fileno(), received)
-                stored.send_range(sock, file.fileno(), start, path.stat().st_size)
+                stored.send_range(sock, file.fileno(), start, os.fstat(file.fileno()).st_size)

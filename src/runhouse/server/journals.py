@@ -19,6 +19,7 @@ from runhouse.wire.messages import LOST, Kind, RunInfo, RunStatus
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+    from typing import BinaryIO
 
 log = logging.getLogger(__name__)
 
@@ -142,3 +143,21 @@ def _close(path: Path, info: RunInfo, reason: str) -> RunInfo:
     except OSError as error:
         log.warning("the file of run %s cannot be closed: %s", info.id, error)
     return replace(info, status="lost", ended_at=time.time(), error=f"{LOST}: {message}")
+
+
+def is_open(path: Path) -> bool:
+    """Tell whether a run's file was not complete yet when its path was looked up."""
+    return path.suffix == f".{_OPEN}"
+
+
+def open_events(path: Path) -> BinaryIO:
+    """Open a run's file, which may have been given its last name since it was looked up.
+
+    Raises:
+        FileNotFoundError: It was removed.
+    """
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        renamed = next(iter(path.parent.glob(f"{path.stem}.*")), path)
+        return renamed.open("rb")

@@ -112,14 +112,18 @@ class Executor:
         if run.call.keep:
             self._finish(run, list(items))
             return
-        run.outbox.item(Frame(Kind.STREAM))
+        with run.shielded():
+            run.outbox.item(Frame(Kind.STREAM))
         try:
             for item in items:
-                run.outbox.item(_item(run.call, item))
+                frame = _item(run.call, item)
+                with run.shielded():
+                    run.outbox.item(frame)
         except OutboxClosedError as error:
             raise RunInterrupt from error
         finally:
             cast("Any", items).close()
+        run.leave_thread()
         self._close(run, None)
 
     # -- coroutines ---------------------------------------------------------------------------
@@ -177,11 +181,14 @@ class Executor:
         """Send the result, or keep it and tell where."""
         if run.call.keep:
             self._objects.check_room()
-            self._objects.put(run.call.keep, result)
             kept = {"type": type_name(result), "attributes": attribute_names(result)}
+            run.leave_thread()
+            self._objects.put(run.call.keep, result)
             self._close(run, None, {"kept": run.call.keep, **kept})
         else:
-            self._close(run, dump_value(run.call, result, "the result"))
+            pickled = dump_value(run.call, result, "the result")
+            run.leave_thread()
+            self._close(run, pickled)
 
     def _drain(self) -> None:
         if self.capture is not None:

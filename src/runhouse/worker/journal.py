@@ -92,8 +92,8 @@ class Journal(Outbox):
 
     def attach(self, connection: Connection, received: int) -> None:
         """Show the events from the one with number `received` on, and those still to come."""
-        file = os.open(find(self._directory, self._id) or self._path, os.O_RDONLY)
-        with self._lock:
+        with self._lock:  # under which the file gets its last name
+            file = os.open(find(self._directory, self._id) or self._path, os.O_RDONLY)
             self._watchers.add(connection)
         arguments = (connection, file, received)
         threading.Thread(

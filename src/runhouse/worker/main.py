@@ -28,7 +28,7 @@ from runhouse.worker import inside
 from runhouse.worker.capture import Capture, StreamName, current_sink
 from runhouse.worker.connections import Connections
 from runhouse.worker.operations import Operations
-from runhouse.worker.run import make_sleep_interruptible
+from runhouse.worker.run import Run, make_sleep_interruptible
 from runhouse.worker.runs import Runs
 from runhouse.worker.store import Objects
 
@@ -133,6 +133,12 @@ class Worker:
             pause.wait(_REPORT_INTERVAL_S)
 
     def _tell_keys(self, added: dict[str, str], removed: list[str], on_disk: bool) -> None:
+        """Tell the server of keys; if a call has put them, without being interrupted in it."""
+        sink = current_sink()
+        with sink.shielded() if isinstance(sink, Run) else contextlib.nullcontext():
+            self._tell_keys_now(added, removed, on_disk)
+
+    def _tell_keys_now(self, added: dict[str, str], removed: list[str], on_disk: bool) -> None:
         """Tell the server of keys, and wait until no other worker holds those that were added."""
         message: dict[str, Any] = {"op": "keys", "added": added, "removed": removed}
         message["on_disk"] = on_disk

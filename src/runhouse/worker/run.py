@@ -15,7 +15,7 @@ from runhouse.wire.pickling import dump_error
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from runhouse.worker.outbox import Outbox
 
@@ -80,7 +80,24 @@ class Run:
     def log(self, entry: LogEntry) -> None:
         """Send output to the caller, if it wants it; a recorded run keeps it in any case."""
         if self.call.logs or self.call.record:
-            self.outbox.log(entry)
+            with self.shielded():
+                self.outbox.log(entry)
+
+    @contextlib.contextmanager
+    def shielded(self) -> Iterator[None]:
+        """Let no interrupt land in the block, where it could leave a lock behind that is held.
+
+        Raises:
+            RunInterrupt: The run was ended meanwhile; raised after the block.
+        """
+        if self._thread_id != threading.get_ident():
+            yield
+            return
+        self.leave_thread()
+        try:
+            yield
+        finally:
+            self.enter_thread()
 
     def begin(self) -> None:
         """Note that the run does not wait any more."""
