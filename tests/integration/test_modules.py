@@ -268,20 +268,20 @@ def test_attributes_without_blocking(shelf: Any) -> None:
         return list(await asyncio.gather(*fetched))
 
     assert asyncio.run(use()) == ["soon", "new", Shelf(3)]
-    with pytest.raises(AttributeError, match="no attribute 'lable'"):
-        asyncio.run(shelf.fetch_async("lable"))
+    with pytest.raises(AttributeError, match="no attribute 'labell'"):
+        asyncio.run(shelf.fetch_async("labell"))
     with pytest.raises(AttributeError):
         asyncio.run(shelf.set_async("total", 1))
 
 
 def test_what_is_not_there_is_told_with_near_names(shelf: Any) -> None:
     acts: list[Callable[[], object]] = [
-        lambda: shelf.lable,
-        lambda: shelf.remote.lable,
-        lambda: shelf.fetch("lable"),
+        lambda: shelf.labell,
+        lambda: shelf.remote.labell,
+        lambda: shelf.fetch("labell"),
     ]
     for act in acts:
-        with pytest.raises(AttributeError, match=r"no attribute 'lable'.*mean label"):
+        with pytest.raises(AttributeError, match=r"no attribute 'labell'.*mean label"):
             act()
     assert not hasattr(shelf, "nothing")
     with pytest.raises(AttributeError, match="total"):
