@@ -39,6 +39,19 @@ class Counter:
         """Return twice the number."""
         return 2 * self.number
 
+    @property
+    def broken(self) -> int:
+        """Make a mistake."""
+        return self.number.nothing  # type: ignore[attr-defined, no-any-return]
+
+    def same(self) -> Counter:
+        """Return the counter."""
+        return self
+
+    async def same_later(self) -> Counter:
+        """Return the counter."""
+        return self
+
     def add(self, *amounts: int, times: int = 1) -> int:
         """Add to the number."""
         self.number += sum(amounts) * times
@@ -143,10 +156,11 @@ def test_code_that_cannot_be_had_is_not_defined(
 # -- objects ----------------------------------------------------------------------------------
 
 
-def test_an_object_is_made_under_its_key_and_its_attributes_are_the_result(host: Host) -> None:
+def test_an_object_is_made_under_its_key_and_its_attributes_are_told(host: Host) -> None:
     assert host.do("new", "Counter", 7, new_key="seven") == ["number"]
-    assert type_name(host.objects.get("seven")) == f"{__name__}:Counter"
-    assert host.changes == [({"seven": f"{__name__}:Counter"}, [], False)]
+    made = type_name(host.objects.get("seven"))
+    assert made == f"{__name__}:Counter"
+    assert host.changes == [({"seven": made}, [], False)]
     assert host.do("method", "seven", 1, 2, method="add", kwargs={"times": 10}) == 37
 
 
