@@ -202,7 +202,7 @@ def test_runs_are_removed_when_they_ended_long_ago(tmp_path: Path) -> None:
     old = record(tmp_path, info("old", created_at=NOW - 9000), "done")
     os.utime(old, (NOW - 3700, NOW - 3700))
     long_ago = record(tmp_path, info("long", created_at=NOW - 9000), "failed")
-    os.utime(long_ago, (NOW - 3500, NOW - 3500))
+    os.utime(long_ago, (NOW - 1800, NOW - 1800))
     record(tmp_path, info("going", created_at=NOW - 9000, worker="alive"))
     known = journals(tmp_path)
     assert {found.id for found in known.all()} == {"long", "going"}
