@@ -94,16 +94,17 @@ def test_streams_are_files_too(rh: Cli) -> None:
 
 
 def test_an_object_whose_class_is_not_here_is_shown(rh: Cli, tmp_path: Path) -> None:
-    run_python(rh, "rh.here.put('point', sample.Point(1, 2)); rh.here.put('set', {1})")
+    run_python(rh, "rh.here.put('point', sample.Point(1, 2)); rh.here.put('complex', 1j)")
     assert rh("get", "local", "point").stdout == "Point(x=1, y=2)\n"
     copy = tmp_path / "point.pkl"
     done = rh("get", "local", "point", "-o", str(copy))
     assert done.returncode == 1
     assert "It needs what is not here: No module named 'tests'" in done.stderr
     assert not copy.exists()
-    told = rh.json("get", "local", "set", code=1)
+    told = rh.json("get", "local", "complex", code=1)
     assert told["error"] in ("NotSerializableError", "TypeError")
-    assert rh("get", "local", "set").stdout == "{1}\n"
+    assert rh("get", "local", "complex").stdout == "1j\n"
+    assert rh.json("get", "local", "point") == {"x": 1, "y": 2}
 
 
 def test_an_object_on_disk_survives_its_server(rh: Cli) -> None:

@@ -22,7 +22,8 @@ pytestmark = pytest.mark.timeout(60)
 
 SEND = """
 for name in ("add", "add_later", "count_to", "count_later", "speak", "fail", "identity", "wait",
-             "make_point", "leave_by_exit", "mark_slowly", "nested_list", "speak_often"):
+             "make_bytes", "make_point", "leave_by_exit", "mark_slowly", "nested_list",
+             "speak_often"):
     rh.function(getattr(sample, name)).to(rh.here)
 rh.module(sample.Counter).to(rh.here)
 rh.here.put("counter", sample.Counter(40))
@@ -168,7 +169,8 @@ def test_a_call_that_cannot_be_is_told(rh: Cli, words: list[str], code: int, sai
 
 
 def test_what_has_no_form_in_json_is_told(rh: Cli) -> None:
-    told = rh.json("call", "local", "make_point", "--x", "1", code=1)
+    assert rh.json("call", "local", "make_point", "--x", "1") == {"x": 1, "y": 0}
+    told = rh.json("call", "local", "make_bytes", "--size", "1", code=1)
     assert told["error"] == "NotSerializableError"
     assert rh.json("call", "local", "add", "--a", "1", "--run-name", "one") == 2
 
