@@ -25,7 +25,7 @@ class Answering:
 @pytest.mark.parametrize(
     ("key", "name", "words"),
     [
-        ("counter", "nubmer", "'Counter' has no attribute 'nubmer'.*mean number?"),
+        ("counter", "numberx", "'Counter' has no attribute 'numberx'.*mean number?"),
         ("Counter", "kinds", "'Counter' has no attribute 'kinds'.*mean kind?"),
         ("counter", "xyz", "Look at dir"),
         ("counter", "broken", "'int' object has no attribute 'nothing'"),
