@@ -12,9 +12,9 @@ from runhouse.errors import QueueFullError, RunTimeoutError
 from runhouse.server.conversation import Conversation, FileSource, once
 from runhouse.server.problem import SORTS, ProblemError, problem_of
 from runhouse.wire import frames
+from runhouse.wire.exceptions import dump_error
 from runhouse.wire.frames import Frame
 from runhouse.wire.messages import Call, Kind
-from runhouse.wire.pickling import dump_error
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -25,9 +25,10 @@ from runhouse.client.exchange import (
 from runhouse.client.reconnect import Reconnect
 from runhouse.errors import RunLostError
 from runhouse.wire import frames
+from runhouse.wire.exceptions import dump_error
 from runhouse.wire.frames import Frame
 from runhouse.wire.messages import LOST, Call, Kind, RunInfo
-from runhouse.wire.pickling import dump_error, dumps
+from runhouse.wire.pickling import dumps
 from runhouse.worker.connections import Connection
 from runhouse.worker.outbox import Mailbox, OutboxClosedError
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from runhouse.errors import CallError
 from runhouse.wire import stored
+from runhouse.wire.exceptions import load_error
 from runhouse.wire.frames import Frame
 from runhouse.wire.messages import Call, Kind, RunInfo, RunStatus
-from runhouse.wire.pickling import load_error
 from runhouse.worker import journal
 from runhouse.worker.journal import Journal
 from runhouse.worker.outbox import OutboxClosedError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import threading
@@ -18,9 +19,11 @@ from runhouse.errors import (
     RemoteError,
     WorkerDiedError,
 )
-from runhouse.wire import pickling
+from runhouse.wire import exceptions, frames, pickling
 from runhouse.wire.frames import Frame
 from runhouse.wire.messages import Kind
+from runhouse.wire.pickling import dumps, loads, loads_frame
+from tests.integration import sample
 
 
 class NeedsTwo(Exception):
@@ -52,8 +55,8 @@ def there_and_back(error: BaseException) -> BaseException:
     try:
         raise error  # noqa: TRY301 - it is raised to be caught
     except BaseException as raised:  # noqa: BLE001 - any exception is under test
-        meta, pickled = pickling.dump_error(raised)
-    return pickling.load_error(Frame(Kind.ERROR, meta, pickled.body, pickled.buffers))
+        meta, pickled = exceptions.dump_error(raised)
+    return exceptions.load_error(Frame(Kind.ERROR, meta, pickled.body, pickled.buffers))
 
 
 def test_large_arrays_travel_outside_of_the_stream() -> None:
@@ -121,7 +124,7 @@ def test_the_chain_of_exceptions_is_kept() -> None:
     outer.__cause__ = KeyError("inner")
     back = there_and_back(outer)
     assert isinstance(back.__cause__, KeyError)
-    assert isinstance(back.__cause__.__cause__, pickling.RemoteTraceback)
+    assert isinstance(back.__cause__.__cause__, exceptions.RemoteTraceback)
 
 
 @pytest.mark.parametrize("error", [Unpicklable(), BrokenText("x")])
@@ -139,7 +142,7 @@ def test_others_are_told_in_words(error: Exception) -> None:
 def test_a_class_unknown_here_is_told_in_words() -> None:
     meta = {"type": "gone.Error", "message": "text", "traceback": "tb"}
     body = b"\x80\x04\x8c\x04gone\x94\x8c\x05Error\x94\x93\x94."
-    back = pickling.load_error(Frame(Kind.ERROR, dict(meta), body))
+    back = exceptions.load_error(Frame(Kind.ERROR, dict(meta), body))
     assert isinstance(back, RemoteError)
     assert (back.type_name, back.remote_traceback, str(back)) == (
         "gone.Error",
@@ -170,3 +173,48 @@ def test_classes_of_a_script_go_by_the_name_of_its_file(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(MAIN)
     subprocess.run([sys.executable, str(script)], check=True, timeout=20)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"x" * 2_000_000,
+        ((b"a" * 2_000_000, b"small"), {"other": b"b" * 1_500_000}),
+        {"list": [b"c" * 1_100_000, np.arange(200_000), "text", sample.Point(1, 2)]},
+        [bytearray(b"d" * 2_000_000), b"e" * (1024 * 1024 - 1), b"f" * 1024 * 1024],
+    ],
+    ids=["alone", "arguments", "beside-arrays", "at-the-limit"],
+)
+def test_large_bytes_travel_without_a_copy_in_the_stream(value: object) -> None:
+    pickled = dumps(value)
+    assert len(pickled.body) < 4_000_000, "what is left is smaller"
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        frame = Frame(1, {}, pickled.body, pickled.buffers)
+        sender = threading.Thread(target=frames.send, args=(ours, frame))
+        sender.start()
+        received = frames.receive(theirs)
+        sender.join()
+    assert received is not None
+    there = loads_frame(received)
+    assert repr(there) == repr(value)
+    assert repr(loads(pickled.body, pickled.buffers)) == repr(value)
+
+
+def test_large_bytes_are_the_same_object_in_the_buffers() -> None:
+    large = b"x" * 3_000_000
+    pickled = dumps([large, large, "y"])
+    assert all(buffer is large for buffer in pickled.buffers)
+    assert len(pickled.body) < 1000
+    again = loads(pickled.body, pickled.buffers)
+    assert again == [large, large, "y"]
+    assert hash(again[0]) == hash(large)
+
+
+def test_bytes_that_are_received_are_whole_and_end_with_a_zero() -> None:
+    made, view = frames.allocate_bytes(1_048_577)
+    view[:] = b"z" * 1_048_577
+    assert made == b"z" * 1_048_577
+    assert made.decode().count("z") == 1_048_577
+    with pytest.raises(frames.FrameError, match="no memory"):
+        frames.allocate_bytes(1 << 62)

@@ -12,9 +12,9 @@ import pytest
 
 from runhouse.errors import RunCancelledError, RunTimeoutError
 from runhouse.wire import frames
+from runhouse.wire.exceptions import load_error
 from runhouse.wire.frames import Frame
 from runhouse.wire.messages import Call, Kind
-from runhouse.wire.pickling import load_error
 from runhouse.worker import run as run_module
 from runhouse.worker.alarms import Alarms
 from runhouse.worker.connections import Connection

@@ -10,9 +10,9 @@ import pytest
 
 from runhouse.server.journals import Journals
 from runhouse.wire import frames, stored
+from runhouse.wire.exceptions import dump_error
 from runhouse.wire.frames import Frame
 from runhouse.wire.messages import LOST, Kind, RunInfo, RunStatus
-from runhouse.wire.pickling import dump_error
 from runhouse.worker.journal import Journal
 from tests.unit.wiring import full_disk
 

@@ -65,7 +65,11 @@ class Line:
     def _greet(self, sock: socket.socket) -> None:
         head = b""
         while not head.endswith(b"\r\n\r\n"):
-            head += sock.recv(10_000)
+            received = sock.recv(10_000)
+            if not received:  # cut before it was greeted
+                sock.close()
+                return
+            head += received
         assert b"\r\nAuthorization: Bearer secret\r\n" in head
         path = head.split(b" ")[1].decode()
         self.requests.append(path)

@@ -15,9 +15,10 @@ from runhouse.errors import (
     RunTimeoutError,
 )
 from runhouse.wire import frames
+from runhouse.wire.exceptions import load_error
 from runhouse.wire.frames import Frame
 from runhouse.wire.messages import Call, Kind, Limits, RunInfo
-from runhouse.wire.pickling import dumps, load_error, loads_frame
+from runhouse.wire.pickling import dumps, loads_frame
 from tests.unit.hosting import Host
 from tests.unit.wiring import full_disk, read
 from tests.waiting import wait_until

@@ -31,7 +31,7 @@ from runhouse.errors import (
     RunhouseError,
     RunNotFoundError,
 )
-from runhouse.wire.pickling import RemoteTraceback
+from runhouse.wire.exceptions import RemoteTraceback
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -13,7 +13,7 @@ from runhouse.client.exchange import Event, Exchange, Item, Logs, Started, Strea
 from runhouse.client.logs import show
 from runhouse.client.talk import Talk, outcome
 from runhouse.wire import frames
-from runhouse.wire.frames import Buffer, Frame, FrameError, Prefix
+from runhouse.wire.frames import Buffer, BufferSize, Frame, FrameError, Prefix
 
 if TYPE_CHECKING:
     import socket
@@ -57,8 +57,8 @@ async def _fill(sock: socket.socket, view: memoryview) -> bool:
     return True
 
 
-async def _must_fill(sock: socket.socket, memory: Buffer) -> None:
-    if len(memory) and not await _fill(sock, memoryview(memory)):
+async def _must_fill(sock: socket.socket, view: memoryview) -> None:
+    if len(view) and not await _fill(sock, view):
         msg = "The peer closed the connection in the middle of a frame."
         raise ConnectionResetError(msg)
 
@@ -70,12 +70,12 @@ async def receive(sock: socket.socket) -> Frame | None:
         return None
     prefix = Prefix.parse(raw)
     head = bytearray(prefix.head_size)
-    await _must_fill(sock, head)
+    await _must_fill(sock, memoryview(head))
     meta, sizes = prefix.split(memoryview(head))
-    memories = []
-    for size in (prefix.body_size, *sizes):
-        memory = frames.allocate(size)
-        await _must_fill(sock, memory)
+    memories: list[Buffer] = []
+    for size in (BufferSize(prefix.body_size, is_bytes=False), *sizes):
+        memory, view = size.allocate()
+        await _must_fill(sock, view)
         memories.append(memory)
     return Frame(prefix.kind, meta, memories[0], memories[1:])
 

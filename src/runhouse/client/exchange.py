@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from runhouse.errors import RunLostError
+from runhouse.wire.exceptions import load_error
 from runhouse.wire.frames import Buffer, Frame, encode
 from runhouse.wire.messages import LOST, Call, Kind, LogEntry, RunInfo
-from runhouse.wire.pickling import Pickled, load_error, loads_frame
+from runhouse.wire.pickling import Pickled, loads_frame
 
 # A result from this size on is acknowledged at once, so that the worker can let go of it.
 _LARGE = 64 * 1024

@@ -3,7 +3,8 @@
 A frame is a fixed prefix, then a head, then buffers::
 
     prefix   kind (u8), 3 zero bytes, meta length (u32), buffer count (u32), body length (u64)
-    head     buffer lengths (u64 each), meta (UTF-8 JSON), body (a pickle stream, or nothing)
+    head     buffer lengths (u64 each), meta (UTF-8 JSON), body (a pickle stream, or nothing);
+             the highest bit of a length says that the buffer is to be a `bytes` object
     buffers  raw bytes of out-of-band buffers (pickle protocol 5), one after the other
 
 All integers are big-endian. Large buffers are received straight into memory of their own, so that
@@ -12,6 +13,7 @@ an array of many gigabytes is copied once, by the kernel.
 
 from __future__ import annotations
 
+import importlib
 import json
 import mmap
 import socket
@@ -32,6 +34,7 @@ _SMALL = 256 * 1024
 _MAPPED = 1024 * 1024
 _MAX_META = 64 * 1024 * 1024
 _MAX_BUFFERS = 16 * 1024 * 1024
+_IS_BYTES = 1 << 63
 # sendmsg takes at most IOV_MAX (1024 on Linux) pieces.
 _MAX_PIECES = 1000
 
@@ -55,6 +58,33 @@ class Frame:
     meta: dict[str, object] = field(default_factory=dict)
     body: Buffer = b""
     buffers: Sequence[Buffer] = ()
+
+
+class BufferSize(int):
+    """Be the length of a buffer.
+
+    Attributes:
+        is_bytes: Whether the buffer is to be a `bytes` object.
+    """
+
+    is_bytes: bool
+
+    def __new__(cls, size: int, *, is_bytes: bool) -> BufferSize:
+        """Store both."""
+        made = super().__new__(cls, size)
+        made.is_bytes = is_bytes
+        return made
+
+    def allocate(self) -> tuple[Buffer, memoryview]:
+        """Return memory for the buffer, and a view of it to write to.
+
+        Raises:
+            FrameError: There is not so much memory.
+        """
+        if self.is_bytes and self >= _MAPPED:
+            return allocate_bytes(self)
+        memory = allocate(self)
+        return memory, memoryview(memory)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +125,15 @@ class Prefix:
         """Tell whether the body is small enough to be received with the head."""
         return self.body_size <= _SMALL
 
-    def split(self, head: memoryview) -> tuple[dict[str, object], tuple[int, ...]]:
+    def split(self, head: memoryview) -> tuple[dict[str, object], tuple[BufferSize, ...]]:
         """Take a head apart into the message and the lengths of the buffers.
 
         Raises:
             FrameError: The message is not a JSON object.
         """
         table = 8 * self.buffer_count
-        sizes = struct.unpack(f"!{self.buffer_count}Q", head[:table])
+        lengths = struct.unpack(f"!{self.buffer_count}Q", head[:table])
+        sizes = tuple(BufferSize(n & ~_IS_BYTES, is_bytes=n >= _IS_BYTES) for n in lengths)
         try:
             meta = json.loads(bytes(head[table : table + self.meta_size])) if self.meta_size else {}
         except ValueError as error:
@@ -132,12 +163,33 @@ def allocate(size: int) -> bytearray | mmap.mmap:
     return memory
 
 
+def allocate_bytes(size: int) -> tuple[bytes, memoryview]:
+    """Return a large `bytes` object that nobody has seen yet, and a view to write its content.
+
+    Raises:
+        FrameError: There is not so much memory.
+    """
+    try:
+        made = bytes(size)
+    except (MemoryError, OverflowError) as error:
+        msg = f"The peer announces {size} bytes, for which there is no memory."
+        raise FrameError(msg) from error
+    # CPython keeps the content behind the object's head, with one zero byte at its end.
+    ctypes = importlib.import_module("ctypes")
+    place = id(made) + bytes.__basicsize__ - 1
+    return made, memoryview((ctypes.c_char * size).from_address(place)).cast("B")
+
+
 def encode(frame: Frame) -> list[Buffer]:
     """Return the pieces to write for a frame, in order; large buffers are not copied."""
     meta = json.dumps(frame.meta, separators=(",", ":")).encode() if frame.meta else b""
     body = memoryview(frame.body).cast("B") if frame.body else b""
     views = [memoryview(buffer).cast("B") for buffer in frame.buffers]
-    sizes = struct.pack(f"!{len(views)}Q", *map(len, views)) if views else b""
+    sizes = b""
+    if views:
+        marks = [_IS_BYTES if type(buffer) is bytes else 0 for buffer in frame.buffers]
+        lengths = [len(view) | mark for view, mark in zip(views, marks, strict=True)]
+        sizes = struct.pack(f"!{len(views)}Q", *lengths)
     prefix = _PREFIX.pack(frame.kind, len(meta), len(views), len(body))
     if len(body) <= _SMALL:
         return [b"".join((prefix, sizes, meta, body)), *(v for v in views if len(v))]
@@ -236,7 +288,7 @@ def receive(sock: socket.socket) -> Frame | None:
         _must_fill(sock, memoryview(body))
     buffers = []
     for size in sizes:
-        memory = allocate(size)
-        _must_fill(sock, memoryview(memory))
+        memory, view = size.allocate()
+        _must_fill(sock, view)
         buffers.append(memory)
     return Frame(prefix.kind, meta, body, buffers)

@@ -10,17 +10,13 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import io
-import os
 import pickle
 import sys
-import traceback
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, cast
 
-from runhouse.errors import NotSerializableError, RemoteError
+from runhouse.errors import NotSerializableError
 from runhouse.extras import find_cloudpickle
 
 if TYPE_CHECKING:
@@ -30,9 +26,9 @@ if TYPE_CHECKING:
 
 # Smaller buffers are cheaper inside the stream than as pieces of their own.
 _OUT_OF_BAND = 32 * 1024
+_LARGE_BYTES = 1024 * 1024
 _CLOUDPICKLE = "runhouse_cloudpickle"
 _PLAIN = (int, float, str, bool, bytes, type(None))
-_OWN_PACKAGE = str(Path(__file__).parents[1]) + os.sep
 
 
 @dataclass(slots=True)
@@ -124,8 +120,32 @@ def _is_main(obj: object, name: str) -> bool:
     return found is obj
 
 
+class _BytesPickler(_Pickler):
+    """Keep large `bytes` out of the stream, too: a call for each object, so only when there are."""
+
+    def __init__(self, *args: Any, blobs: list[Buffer], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._blobs = blobs
+
+    def persistent_id(self, obj: Any) -> int | None:
+        if type(obj) is not bytes or len(obj) < _LARGE_BYTES:
+            return None
+        self._blobs.append(obj)
+        return len(self._blobs) - 1
+
+
 class _Unpickler(pickle.Unpickler):
-    """Find the aliased main module's classes in `__main__` instead of importing it again."""
+    """Find the aliased main module's classes in `__main__` instead of importing it again.
+
+    Large `bytes` are taken as they are, as they have come outside of the stream.
+    """
+
+    def __init__(self, body: Buffer, buffers: Sequence[Buffer], blobs: Sequence[bytes]) -> None:
+        super().__init__(io.BytesIO(body), buffers=buffers)
+        self._blobs = blobs
+
+    def persistent_load(self, pid: int) -> bytes:
+        return self._blobs[pid]
 
     def find_class(self, module_name: str, global_name: str) -> Any:
         if module_name == _main.alias:
@@ -168,7 +188,8 @@ def dumps(value: object, *, what: str = "the value") -> Pickled:
     Raises:
         NotSerializableError: The value cannot be pickled.
     """
-    if _is_plain(value):
+    has_blobs = _has_large_bytes(value)
+    if not has_blobs and _is_plain(value):
         return Pickled(pickle.dumps(value, protocol=5))
     buffers: list[Buffer] = []
 
@@ -182,7 +203,24 @@ def dumps(value: object, *, what: str = "the value") -> Pickled:
         buffers.append(raw)
         return False
 
-    return _dump(value, what, keep_out, buffers)
+    blobs: list[Buffer] | None = [] if has_blobs else None
+    pickled = _dump(value, what, keep_out, buffers, blobs)
+    if blobs:
+        pickled.buffers = [*blobs, *buffers]
+    return pickled
+
+
+def _has_large_bytes(value: object, depth: int = 3) -> bool:
+    """Tell whether a value is, or holds among its first parts, a `bytes` object worth its own way.
+
+    Others go in the stream, which costs them a copy.
+    """
+    if type(value) is bytes:
+        return len(value) >= _LARGE_BYTES
+    if not depth or type(value) not in (tuple, list, dict):
+        return False
+    parts = value.values() if isinstance(value, dict) else cast("Sequence[object]", value)
+    return len(parts) < 20 and any(_has_large_bytes(part, depth - 1) for part in parts)
 
 
 def dumps_whole(value: object, *, what: str = "the value") -> bytes:
@@ -195,9 +233,14 @@ def _dump(
     what: str,
     buffer_callback: Callable[[pickle.PickleBuffer], bool] | None,
     buffers: Sequence[Buffer],
+    blobs: list[Buffer] | None = None,
 ) -> Pickled:
     stream = io.BytesIO()
-    pickler = _Pickler(stream, protocol=5, buffer_callback=buffer_callback)
+    pickler = (
+        _Pickler(stream, protocol=5, buffer_callback=buffer_callback)
+        if blobs is None
+        else _BytesPickler(stream, protocol=5, buffer_callback=buffer_callback, blobs=blobs)
+    )
     try:
         pickler.dump(value)
     except Exception as error:
@@ -211,156 +254,13 @@ def _dump(
 
 def loads(body: Buffer, buffers: Sequence[Buffer] = ()) -> Any:
     """Rebuild a value; whatever its classes raise goes to the caller."""
-    if _main.alias is None:
+    blobs = [buffer for buffer in buffers if type(buffer) is bytes]
+    if _main.alias is None and not blobs:
         return pickle.loads(body, buffers=buffers)  # noqa: S301 - from a peer that has the token
-    return _Unpickler(io.BytesIO(body), buffers=buffers).load()
+    others = [buffer for buffer in buffers if type(buffer) is not bytes] if blobs else buffers
+    return _Unpickler(body, others, blobs).load()
 
 
 def loads_frame(frame: Frame) -> Any:
     """Rebuild the value that a frame holds."""
     return loads(frame.body, frame.buffers)
-
-
-class RemoteTraceback(Exception):
-    """Show the traceback of the other side as the cause of an exception.
-
-    Attributes:
-        text: The traceback as it was printed there, with source lines.
-    """
-
-    def __init__(self, text: str) -> None:
-        """Store the text."""
-        super().__init__(text)
-        self.text = text
-
-    def __str__(self) -> str:
-        """Return the traceback, framed so that it stands out."""
-        return f'\n"""\n{self.text.rstrip()}\n"""'
-
-
-def _rebuild(cls: type[BaseException], args: tuple[Any, ...], state: dict[str, Any]) -> Any:
-    """Make an exception again without calling its constructor, whose signature is unknown."""
-    error = cls.__new__(cls, *args)
-    error.args = args
-    for base in cls.__mro__:
-        own = base.__dict__.get("__init__")
-        if own is not None and not isinstance(own, FunctionType):
-            with suppress(TypeError):  # its fields are then what the state below says
-                own(error, *args)
-            break
-    error.__dict__.update(state)
-    return error
-
-
-def _reduced(error: BaseException) -> object:
-    """Return what to pickle for an exception: its own reduction, or one without constructor."""
-    cls = type(error)
-    if isinstance(cls.__init__, FunctionType) and not isinstance(cls.__reduce__, FunctionType):
-        return _Rebuilt(cls, error.args, dict(error.__dict__))
-    return error
-
-
-class _Rebuilt:
-    """Pickle as a call of `_rebuild`."""
-
-    def __init__(
-        self, cls: type[BaseException], args: tuple[Any, ...], state: dict[str, Any]
-    ) -> None:
-        self._parts = (cls, args, state)
-
-    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
-        return _rebuild, self._parts
-
-
-def _chain(error: BaseException) -> list[tuple[str, BaseException]]:
-    """Return the exception and what it was raised from, outermost first."""
-    links: list[tuple[str, BaseException]] = [("", error)]
-    seen = {id(error)}
-    while True:
-        last = links[-1][1]
-        if last.__cause__ is not None:
-            link = ("cause", last.__cause__)
-        elif last.__context__ is not None and not last.__suppress_context__:
-            link = ("context", last.__context__)
-        else:
-            return links
-        if id(link[1]) in seen:
-            return links
-        seen.add(id(link[1]))
-        links.append(link)
-
-
-def format_error(error: BaseException) -> str:
-    """Return the printed traceback of an exception, without our own frames at its start."""
-    tb = error.__traceback__
-    while tb is not None and tb.tb_next is not None and _is_own(tb.tb_frame.f_code.co_filename):
-        tb = tb.tb_next
-    return "".join(traceback.format_exception(type(error), error, tb))
-
-
-def _is_own(filename: str) -> bool:
-    return filename.startswith(_OWN_PACKAGE)
-
-
-def dump_error(error: BaseException) -> tuple[dict[str, object], Pickled]:
-    """Describe an exception for the other side.
-
-    Args:
-        error: What was raised.
-
-    Returns:
-        The description (JSON), and the pickled chain of exceptions; empty when one of them cannot
-        be pickled.
-    """
-    cls = type(error)
-    meta: dict[str, object] = {
-        "type": f"{cls.__module__}.{cls.__qualname__}"
-        if cls.__module__ != "builtins"
-        else cls.__qualname__,
-        "message": _text_of(error),
-        "traceback": format_error(error),
-    }
-    try:
-        pickled = dumps([(how, _reduced(link)) for how, link in _chain(error)])
-        loads(pickled.body, pickled.buffers)
-    except Exception:  # noqa: BLE001 - any class may refuse; the description above is what is left
-        pickled = Pickled(b"")
-    return meta, pickled
-
-
-def _text_of(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception as broken:  # noqa: BLE001 - a broken __str__ must not hide the error
-        return f"<its text cannot be made: {type(broken).__name__}>"
-
-
-def load_error(frame: Frame) -> BaseException:
-    """Rebuild the exception that an ERROR frame describes.
-
-    Returns:
-        The exception in its own type with the remote traceback as its cause, or a `RemoteError`
-        when its class cannot be rebuilt here.
-    """
-    text = str(frame.meta.get("traceback", ""))
-    try:
-        links = loads_frame(frame) if len(frame.body) else []
-    except Exception:  # noqa: BLE001 - the class is not known here, or refuses: told by RemoteError
-        links = []
-    if not links:
-        type_name, message = str(frame.meta.get("type")), str(frame.meta.get("message"))
-        rebuilt: BaseException = RemoteError(
-            f"{type_name}: {message}", type_name=type_name, remote_traceback=text
-        )
-        rebuilt.__cause__ = RemoteTraceback(text)
-        return rebuilt
-    error: BaseException = links[0][1]
-    last = error
-    for how, link in links[1:]:
-        if how == "cause":
-            last.__cause__ = link
-        else:
-            last.__context__ = link
-        last = link
-    last.__cause__ = RemoteTraceback(text)
-    return error

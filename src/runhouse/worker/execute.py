@@ -9,9 +9,9 @@ import threading
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
+from runhouse.wire.exceptions import dump_error
 from runhouse.wire.frames import Frame
 from runhouse.wire.messages import Call, Kind
-from runhouse.wire.pickling import Pickled, dump_error
 from runhouse.worker.capture import Capture, current, want_level
 from runhouse.worker.outbox import Mailbox, OutboxClosedError
 from runhouse.worker.retry import Retry
@@ -22,6 +22,7 @@ from runhouse.worker.values import dump_value
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
+    from runhouse.wire.pickling import Pickled
     from runhouse.worker.admission import Admission
     from runhouse.worker.operations import Operations
 

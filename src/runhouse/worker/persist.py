@@ -57,8 +57,8 @@ def load(path: Path) -> Any:
         body = file.read(prefix.body_size)
         buffers = []
         for size in sizes:
-            memory = frames.allocate(size)
-            if file.readinto(memory) != size:
+            memory, view = size.allocate()
+            if file.readinto(view) != size:
                 msg = f"The file {path.name} was cut short."
                 raise EOFError(msg)
             buffers.append(memory)

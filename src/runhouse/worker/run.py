@@ -9,9 +9,9 @@ import time
 from typing import TYPE_CHECKING, SupportsIndex
 
 from runhouse.errors import CallError, RunCancelledError
+from runhouse.wire.exceptions import dump_error
 from runhouse.wire.frames import Frame
 from runhouse.wire.messages import Call, Kind, LogEntry, RunInfo, RunStatus
-from runhouse.wire.pickling import dump_error
 
 if TYPE_CHECKING:
     import asyncio

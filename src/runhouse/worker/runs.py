@@ -8,9 +8,9 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any, cast
 
 from runhouse.errors import CallError, RunExistsError, RunTimeoutError
+from runhouse.wire.exceptions import dump_error
 from runhouse.wire.frames import Frame, FrameError, encode
 from runhouse.wire.messages import Call, Kind, RunInfo
-from runhouse.wire.pickling import dump_error
 from runhouse.worker import journal
 from runhouse.worker.admission import Admission
 from runhouse.worker.alarms import Alarms
