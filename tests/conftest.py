@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 hypothesis.settings.register_profile("tests", deadline=None)
 hypothesis.settings.load_profile("tests")
 
-# Under nohup, no process that a test starts would notice that it is hung up.
+# Under nohup and in the background of a script, no process that a test starts would notice these.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

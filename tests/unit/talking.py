@@ -53,6 +53,12 @@ class Line:
         return ours
 
     def _greet(self, sock: socket.socket) -> None:
+        try:
+            self._answer(sock)
+        except OSError:  # cut meanwhile
+            sock.close()
+
+    def _answer(self, sock: socket.socket) -> None:
         head = b""
         while not head.endswith(b"\r\n\r\n"):
             received = sock.recv(10_000)

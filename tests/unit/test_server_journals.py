@@ -136,7 +136,7 @@ def test_torn_files_that_nobody_writes_any_more_are_removed(tmp_path: Path) -> N
         ("torn.done", whole[:15], 120),
     ):
         (tmp_path / name).write_bytes(content)
-        os.utime(tmp_path / name, (NOW - age_s, NOW - age_s))
+        os.utime(tmp_path / name, (time.time() - age_s,) * 2)
     assert [found.id for found in journals(tmp_path).all()] == ["good"]
     left = sorted(path.name for path in tmp_path.iterdir())
     assert left == ["good.done", "new.open", "torn.done"]
