@@ -19,7 +19,7 @@ RunhouseError
 ├── ClusterError
 │   ├── ClusterNotFoundError (LookupError)
 │   ├── ClusterNotUpError
-│   │   └── ClusterLostError (ConnectionError)   its machines have stopped or gone
+│   │   └── ClusterLostError             its machines have stopped or gone
 │   ├── LaunchError                      a cluster's machines did not come up
 │   │   ├── ResourcesError (ValueError)  no cloud has such a machine, or the request is wrong
 │   │   ├── CapacityError                there is such a machine, but none is free now
@@ -223,7 +223,7 @@ class ClusterNotUpError(ClusterError):
     """Report an action that needs a running cluster on one that is not up."""
 
 
-class ClusterLostError(ClusterNotUpError, ConnectionError):
+class ClusterLostError(ClusterNotUpError):
     """Report a cluster whose machines have stopped or gone since they were last used.
 
     Attributes:

@@ -137,7 +137,7 @@ class SshHost:
         served = self._ready()
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            sock.connect(str(self._session.forward_socket(served.info.data)))
+            sock.connect(str(self._reach().forward_socket(served.info.data)))
         except BaseException:
             sock.close()
             raise
@@ -145,7 +145,7 @@ class SshHost:
 
     def http_path(self) -> str:
         """Return the path of a local socket that leads to the HTTP API."""
-        return str(self._session.forward_socket(self._ready().info.http))
+        return str(self._reach().forward_socket(self._ready().info.http))
 
     def revive(self, *, start: bool) -> None:
         """Mend the SSH connection, and find or start the server."""

@@ -20,7 +20,13 @@ from runhouse.clusters.cloud import Machines, Stops, Wanted
 from runhouse.clusters.cluster import Cluster
 from runhouse.clusters.launching import Plan, skypilot
 from runhouse.clusters.status import CloudStatus, ClusterStatus
-from runhouse.errors import ClusterNotFoundError, ClusterNotUpError, ConnectError
+from runhouse.errors import (
+    ClusterLostError,
+    ClusterNotFoundError,
+    ClusterNotUpError,
+    ConnectError,
+    LaunchError,
+)
 from runhouse.registry.names import check_name
 from runhouse.ssh.target import Target
 
@@ -166,14 +172,29 @@ class OnDemandCluster(Cluster):
     def _target(self, node: int, error: ConnectError | None) -> Target:
         """Return how to log in to a node; what is not up is launched, what has gone is told."""
         if error is not None:
-            known, self._machines = self._machines, None
-            self._machines = self._plan().find_again(known)
+            self._machines = self._found_again(error)
         elif self._machines is None:
             self._machines = self._present() or self._plan().bring_up()
         machines = self._machines
         place = machines.nodes[node]
         target = Target.parse(place.address, machines.ssh_creds(), port=place.ssh_port)
         return replace(target, known_as=f"{machines.identity}-{place.inside}")
+
+    def _found_again(self, error: ConnectError) -> Machines:
+        """Return where the machines are after one could not be reached.
+
+        Raises:
+            ClusterLostError: They have stopped or gone.
+            ConnectError: Nobody knows now, maybe since it is this machine that is cut off.
+        """
+        try:
+            return self._plan().find_again(self._machines)
+        except LaunchError as unknown:
+            log.info("SkyPilot cannot tell about %s now: %s", self.name, unknown)
+            raise error from unknown
+        except ClusterLostError:
+            self._machines = None
+            raise
 
     def _present(self) -> Machines | None:
         """Return the machines if they are up, as far as SkyPilot knows without asking the cloud."""
