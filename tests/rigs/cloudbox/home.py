@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import time
 from pathlib import Path
 
 from tests.rigs.cloudbox import catalog
@@ -60,9 +61,13 @@ def furnish(folder: Path, box: Box) -> None:
         (folder / name).write_text(text)
         (folder / name).chmod(0o600)
     catalog.write(folder / _CATALOG)
-    # With today's date, or SkyPilot builds it again.
-    wheels = MachineImage.current(box).wheels
-    shutil.copytree(wheels, folder / ".sky/wheels", copy_function=shutil.copyfile)
+    shutil.copytree(MachineImage.current(box).wheels, folder / ".sky/wheels")
+    # SkyPilot builds its wheel again when a folder of its sources is newer, and they are when Python
+    # puts compiled files there.
+    tomorrow = time.time() + 86400
+    os.utime(folder / ".sky/wheels", (tomorrow, tomorrow))
+    for path in (folder / ".sky/wheels").rglob("*"):
+        os.utime(path, (tomorrow, tomorrow))
 
 
 def environment(box: Box) -> dict[str, str]:
@@ -84,8 +89,6 @@ def environment(box: Box) -> dict[str, str]:
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_MAX_ATTEMPTS": "2",
         "SKYPILOT_DISABLE_USAGE_COLLECTION": "1",
-        # SkyPilot may build its wheel anew, and there is no index of packages.
-        "PIP_NO_BUILD_ISOLATION": "1",
         "PIP_NO_INDEX": "1",
         "PIP_CONFIG_FILE": os.devnull,
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",

@@ -175,7 +175,7 @@ class _Making:
             variables = {
                 "HOME": home,
                 "TMPDIR": home,
-                "PIP_NO_BUILD_ISOLATION": "1",
+                "PIP_NO_BUILD_ISOLATION": "false",  # which means that there is none
                 "SKYPILOT_DISABLE_USAGE_COLLECTION": "1",
             }
             self._run(sys.executable, "-c", _BUILD_WHEEL, **variables)
