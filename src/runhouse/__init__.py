@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from runhouse.client.run import Run as Run
     from runhouse.clusters.cluster import Cluster as Cluster
     from runhouse.clusters.factory import cluster as cluster
+    from runhouse.clusters.factory import ondemand_cluster as ondemand_cluster
     from runhouse.clusters.here import here as here
+    from runhouse.clusters.on_demand import OnDemandCluster as OnDemandCluster
     from runhouse.clusters.status import ClusterStatus as ClusterStatus
     from runhouse.proxies import run as run
     from runhouse.proxies.function import Function as Function
@@ -39,6 +41,7 @@ _HOMES = {
     "ClusterStatus": "runhouse.clusters.status:ClusterStatus",
     "Function": "runhouse.proxies.function:Function",
     "Module": "runhouse.proxies.module:Module",
+    "OnDemandCluster": "runhouse.clusters.on_demand:OnDemandCluster",
     "Reference": "runhouse.client.reference:Reference",
     "Run": "runhouse.client.run:Run",
     "__version__": "runhouse.version:__version__",
@@ -49,6 +52,7 @@ _HOMES = {
     "function": "runhouse.proxies.function:function",
     "here": "runhouse.clusters.here:here",
     "module": "runhouse.proxies.remote_class:module",
+    "ondemand_cluster": "runhouse.clusters.factory:ondemand_cluster",
     "run": "runhouse.proxies.run:",
 }
 
@@ -57,6 +61,7 @@ __all__ = [  # noqa: PLE0604, F822 - loaded on first use
     "ClusterStatus",
     "Function",
     "Module",
+    "OnDemandCluster",
     "Reference",
     "Run",
     "__version__",
@@ -67,6 +72,7 @@ __all__ = [  # noqa: PLE0604, F822 - loaded on first use
     "function",
     "here",
     "module",
+    "ondemand_cluster",
     "run",
 ]
 

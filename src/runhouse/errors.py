@@ -19,6 +19,13 @@ RunhouseError
 ├── ClusterError
 │   ├── ClusterNotFoundError (LookupError)
 │   ├── ClusterNotUpError
+│   │   └── ClusterLostError (ConnectionError)   its machines have stopped or gone
+│   ├── LaunchError                      a cluster's machines did not come up
+│   │   ├── ResourcesError (ValueError)  no cloud has such a machine, or the request is wrong
+│   │   ├── CapacityError                there is such a machine, but none is free now
+│   │   ├── QuotaError                   the account may not have (that many of) it
+│   │   ├── CloudCredentialsError        no cloud lets us in
+│   │   └── SkyServerError (ConnectionError)     SkyPilot's API server does not answer
 │   ├── RecordError (ValueError)         a saved record cannot be read
 │   └── InvalidNameError (ValueError)
 ├── CallError                            a call could not be made, or was lost
@@ -214,6 +221,56 @@ class ClusterNotFoundError(ClusterError, LookupError):
 
 class ClusterNotUpError(ClusterError):
     """Report an action that needs a running cluster on one that is not up."""
+
+
+class ClusterLostError(ClusterNotUpError, ConnectionError):
+    """Report a cluster whose machines have stopped or gone since they were last used.
+
+    Attributes:
+        cluster: The cluster's name.
+        state: `"stopped"`: its disks are kept; `"gone"`: nothing is left.
+    """
+
+    def __init__(self, message: str, *, cluster: str, state: str = "gone") -> None:
+        """Store the message, the name and what is left."""
+        super().__init__(message)
+        self.cluster = cluster
+        self.state = state
+
+
+class LaunchError(ClusterError):
+    """Report that a cluster's machines did not come up, or did not do what was asked of them.
+
+    Attributes:
+        cluster: The cluster's name.
+        reason: What SkyPilot or the cloud said.
+    """
+
+    def __init__(self, message: str, *, cluster: str, reason: str = "") -> None:
+        """Store the message, the name and the reason."""
+        super().__init__(message)
+        self.cluster = cluster
+        self.reason = reason
+
+
+class ResourcesError(LaunchError, ValueError):
+    """Report a request that no machine of the clouds in use satisfies."""
+
+
+class CapacityError(LaunchError):
+    """Report that the clouds have such machines, but none that is free now."""
+
+
+class QuotaError(LaunchError):
+    """Report that the account may not have such a machine, or not so many."""
+
+
+class CloudCredentialsError(LaunchError):
+    """Report that no cloud lets us in."""
+
+
+class SkyServerError(LaunchError, ConnectionError):
+    """Report that SkyPilot's API server does not answer, or ended in the middle of something."""
 
 
 class RecordError(ClusterError, ValueError):

@@ -40,6 +40,10 @@ class Settings:
             (`RH_ORPHAN_GRACE_S`).
         local_idle_s: How long the embedded local server stays with nobody connected
             (`RH_LOCAL_IDLE_S`).
+        autostop_mins: Idle minutes after which cloud machines go, unless a cluster says otherwise
+            (`RH_AUTOSTOP_MINS`).
+        launch_timeout_s: Longest wait for cloud machines to come up, stop or go
+            (`RH_LAUNCH_TIMEOUT_S`).
         sync_warn_mb: Project size, in megabytes, above which a sync warns (`RH_SYNC_WARN_MB`).
     """
 
@@ -54,6 +58,8 @@ class Settings:
     request_timeout_s: float = 10.0
     orphan_grace_s: float = 30.0
     local_idle_s: float = 600.0
+    autostop_mins: int = 30
+    launch_timeout_s: float = 1800.0
     sync_warn_mb: float = 100.0
 
 

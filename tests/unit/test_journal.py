@@ -91,7 +91,7 @@ def test_the_file_tells_about_the_run_first_and_nobody_else_may_read_it(tmp_path
 @pytest.mark.parametrize("status", ["done", "failed", "cancelled", "lost"])
 def test_a_file_has_its_runs_status_in_its_name(tmp_path: Path, status: RunStatus) -> None:
     made = Journal(tmp_path, info())
-    assert journal.find(tmp_path, "id") == tmp_path / "id.open"
+    assert stored.run_path(tmp_path, "id") == tmp_path / "id.open"
     made.log(("stdout", "text\n"))
     assert made.finish(RESULT)
     assert not made.finish(RESULT), "only the first end counts"
@@ -110,8 +110,8 @@ def test_an_id_is_used_once_even_after_the_run_has_ended(tmp_path: Path, ended: 
         Journal(tmp_path, info())
     assert kinds(next(tmp_path.iterdir())) == [Kind.STARTED, Kind.RESULT]
     Journal(tmp_path, info("id2")).close("lost")
-    assert journal.find(tmp_path, "i") is None
-    assert journal.find(tmp_path, "id2") == tmp_path / "id2.lost"
+    assert stored.run_path(tmp_path, "i") is None
+    assert stored.run_path(tmp_path, "id2") == tmp_path / "id2.lost"
 
 
 def test_no_item_is_taken_after_the_end(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
@@ -248,6 +248,11 @@ def test_arguments_are_let_go_of_unless_the_call_may_be_repeated(host: Host) -> 
         frame = Frame(1, {}, body)
         assert host.operations.invoke(Call("id", "call", "len", retries=retries), frame) == 4
         assert bool(len(frame.body)) is kept
+
+
+def test_an_operation_of_another_version_is_told(host: Host) -> None:
+    with pytest.raises(CallError, match="knows no operation 'fly'. Use the same version"):
+        host.operations.invoke(Call("id", cast("Any", "fly"), "len"), Frame(1, {}, b""))
 
 
 # -- keys -------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import threading
 
 import pytest
 from hypothesis import given
@@ -34,7 +35,7 @@ def test_there_are_so_many_pauses_and_each_is_as_long_as_it_should_be(
     assert len(pauses) == retries
     assert pauses[:1] == [backoff_s][:retries]
     for before, after in zip(pauses, pauses[1:], strict=False):
-        assert after == min(2 * before, 60.0)
+        assert after == max(before, min(2 * before, 60.0))
 
 
 def test_the_end_is_the_end() -> None:
@@ -64,6 +65,23 @@ def test_only_what_is_meant_is_repeated(
     """The names that a client sends are those that a worker looks for."""
     counted = retry(1, 0.5, call_options(retry_on=kinds).retry_on)
     assert counted.pause_after(error) == (0.5 if repeated else None)
+
+
+def test_a_pause_is_never_longer_than_a_wait_can_be() -> None:
+    pause_s = retry(1, 1e12).pause_after(ValueError())
+    assert pause_s is not None
+    ended = threading.Event()
+    ended.set()
+    assert ended.wait(pause_s)
+
+
+def test_what_has_begun_to_answer_is_not_repeated() -> None:
+    counted = retry(2)
+    assert counted.is_first
+    assert counted.pause_after(ValueError()) == 0.0
+    assert not counted.is_first
+    counted.is_answering = True
+    assert counted.pause_after(ValueError()) is None
 
 
 def test_an_error_that_is_not_meant_does_not_count() -> None:

@@ -127,6 +127,21 @@ def test_files_that_are_no_runs_are_ignored_and_left_alone(tmp_path: Path) -> No
     assert {name: (tmp_path / name).read_bytes() for name in bad} == bad
 
 
+def test_torn_files_that_nobody_writes_any_more_are_removed(tmp_path: Path) -> None:
+    whole = record(tmp_path, info("good"), "done").read_bytes()
+    for name, content, age_s in (
+        ("empty.open", b"", 120),
+        ("torn.open", whole[:15], 120),
+        ("new.open", whole[:15], 1),
+        ("torn.done", whole[:15], 120),
+    ):
+        (tmp_path / name).write_bytes(content)
+        os.utime(tmp_path / name, (time.time() - age_s,) * 2)
+    assert [found.id for found in journals(tmp_path).all()] == ["good"]
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == ["good.done", "new.open", "torn.done"]
+
+
 def test_what_workers_tell_replaces_what_files_say(tmp_path: Path) -> None:
     known = journals(tmp_path)
     record(tmp_path, info("one", worker="alive"))

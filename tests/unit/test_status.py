@@ -61,7 +61,7 @@ def test_an_answer_is_read() -> None:
 
 def test_it_goes_back_to_json() -> None:
     told = json.loads(json.dumps(read_status("box", ANSWER).to_json()))
-    assert told == {**ANSWER, "name": "box", "autostop_mins": None}
+    assert told == {**ANSWER, "name": "box", "autostop_mins": None, "state": "up", "cloud": None}
 
 
 def test_what_only_a_newer_server_tells_is_left_out() -> None:

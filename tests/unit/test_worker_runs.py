@@ -318,15 +318,6 @@ def test_a_run_that_waits_for_its_turn_can_be_cancelled(host: Host) -> None:
     assert host.counted == 1
 
 
-def test_a_call_that_raises_is_repeated_for_what_was_named(host: Host) -> None:
-    again = Call("one", "call", "fail", retries=2, retry_on=["builtins.ValueError"])
-    assert isinstance(error(host.ask(again)), ValueError)
-    assert host.counted == 3
-    other = Call("two", "call", "fail", retries=2, retry_on=["builtins.OSError"])
-    assert isinstance(error(host.ask(other)), ValueError)
-    assert host.counted == 4
-
-
 # -- what is told -----------------------------------------------------------------------------
 
 

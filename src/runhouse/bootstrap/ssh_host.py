@@ -6,11 +6,12 @@ import json
 import shlex
 import socket
 import threading
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from runhouse.bootstrap import runtime
 from runhouse.bootstrap.host import Placed
@@ -19,6 +20,7 @@ from runhouse.bootstrap.python import bring_python
 from runhouse.client.endpoint import ended
 from runhouse.errors import (
     BootstrapError,
+    ConnectError,
     ServerBusyError,
     ServerStartError,
 )
@@ -27,6 +29,7 @@ from runhouse.server.control import ExitCode
 from runhouse.server.daemon import ServerConfig, ServerInfo, exclusive
 from runhouse.ssh.session import Session
 from runhouse.ssh.sync import download, mirror_project, upload
+from runhouse.ssh.target import Target
 from runhouse.version import __version__
 
 if TYPE_CHECKING:
@@ -35,9 +38,9 @@ if TYPE_CHECKING:
     from runhouse.bootstrap.host import OnOutput
     from runhouse.settings import Settings
     from runhouse.ssh.command import Completed
-    from runhouse.ssh.target import Target
     from runhouse.ssh.tunnel import Tunnel
 
+Find = Callable[["ConnectError | None"], Target]
 _DOWNLOAD_S = 600.0
 _NO_SPACE, _READ_ONLY = 28, 30
 _SHOW_LOGS = """
@@ -61,11 +64,19 @@ class SshHost:
     """Start and use the server of a host that is reached by SSH."""
 
     def __init__(
-        self, target: Target, settings: Settings, *, python: str = "", port: int = 0
+        self, place: Target | Find, settings: Settings, *, python: str = "", port: int = 0
     ) -> None:
-        """Store what to reach; nothing is connected before it is used."""
-        self._session = Session.shared(target)
-        self._target = target
+        """Store what to reach; nothing is connected or looked for before it is used.
+
+        Args:
+            place: Where the host is and how to log in, or a callable that finds it: called with
+                None before the first use, and with the error when it cannot be reached.
+            settings: Time-outs and directories.
+            python: Interpreter that runs the user's code; empty for the first that can be used.
+            port: TCP port of HTTP on the host's loopback address; 0: none.
+        """
+        self._find = None if isinstance(place, Target) else place
+        self._target = place if isinstance(place, Target) else None
         self._settings = settings
         self._python = python
         self._port = port
@@ -77,7 +88,35 @@ class SshHost:
     @property
     def host(self) -> str:
         """Return the host's name for messages."""
-        return self._target.host
+        return self._place().host
+
+    def _place(self) -> Target:
+        with self._lock:
+            if self._target is None and self._find is not None:
+                self._target = self._find(None)
+            return cast("Target", self._target)
+
+    @property
+    def _session(self) -> Session:
+        return Session.shared(self._place())
+
+    def _reach(self) -> Session:
+        """Return a session to use; a host that is not where it was is looked for once."""
+        session = self._session
+        if self._find is None:
+            return session
+        try:
+            session.connect()
+        except ConnectError as error:
+            found = self._find(error)
+            with self._lock:
+                moved, self._target = found != self._target, found
+                self._served = None
+            if not moved:
+                raise
+            session = self._session
+            session.connect()
+        return session
 
     @property
     def token(self) -> str:
@@ -110,7 +149,7 @@ class SshHost:
 
     def revive(self, *, start: bool) -> None:
         """Mend the SSH connection, and find or start the server."""
-        self._session.connect()
+        self._reach().connect()
         with self._lock:
             known, self._served = self._served, None
             facts = self._probe()
@@ -132,6 +171,7 @@ class SshHost:
         return self._session.run(command, input=data, timeout_s=_DOWNLOAD_S)
 
     def _probe(self) -> HostFacts:
+        self._reach()
         return probe(
             self._run_with_input, host=self.host, digest=runtime.digest(), python=self._python
         )
@@ -230,11 +270,14 @@ class SshHost:
         """Close the SSH connection; the next use makes another one."""
         with self._lock:
             self._served = None
-        self._session.close()
+            target = self._target
+        if target is not None:
+            Session.shared(target).close()
 
     def is_connected(self) -> bool:
         """Tell whether the SSH connection is open now."""
-        return self._session.is_connected()
+        target = self._target
+        return target is not None and Session.shared(target).is_connected()
 
     def run(
         self,
@@ -244,7 +287,7 @@ class SshHost:
         on_output: OnOutput | None = None,
     ) -> Completed:
         """Run a shell command on the host."""
-        return self._session.run(command, input=input, on_output=on_output)
+        return self._reach().run(command, input=input, on_output=on_output)
 
     def python(self) -> str:
         """Return the interpreter of the host's workers."""
@@ -253,11 +296,11 @@ class SshHost:
 
     def interactive(self, command: str | None = None) -> int:
         """Open a shell, or run a command, on this terminal."""
-        return self._session.interactive(command)
+        return self._reach().interactive(command)
 
     def forward_port(self, local_port: int, remote_port: int, *, attempts: int = 1) -> Tunnel:
         """Lead a local port to one of the host."""
-        return self._session.forward_port(local_port, remote_port, attempts=attempts)
+        return self._reach().forward_port(local_port, remote_port, attempts=attempts)
 
     # -- files ----------------------------------------------------------------------------------
 

@@ -155,19 +155,20 @@ class Client:
     def _greet(self, target: Target) -> Connection:
         return greet(self.endpoint, target, self.settings.start_timeout_s + 5)
 
-    def reopen(self, target: Target, run_id: str) -> Connection:
+    def reopen(self, target: Target, run_id: str, within_s: float) -> Connection:
         """Open another connection for a call that was sent before.
 
         Args:
             target: The worker that the call is in, or its run when it is recorded.
             run_id: The call.
+            within_s: How many seconds to go on trying.
 
         Raises:
             WorkerDiedError: That worker has ended.
             RunNotFoundError: The server does not know the run.
             ServerLostError: The server is gone, or stays out of reach.
         """
-        reconnect = Reconnect(self.settings.reconnect_timeout_s)
+        reconnect = Reconnect(within_s)
         timeout_s = self.settings.start_timeout_s + 5
         while True:
             try:
@@ -177,15 +178,15 @@ class Client:
             except OSError as error:
                 pause = reconnect.next_pause()
                 if pause is None:
-                    raise self._lost(error) from error
+                    raise self._lost(error, within_s) from error
                 time.sleep(pause)
             with contextlib.suppress(ConnectError):  # the network may come back
                 self.endpoint.revive(start=bool(target.run))
 
-    def _lost(self, error: Exception) -> ServerLostError:
+    def _lost(self, error: Exception, within_s: float) -> ServerLostError:
         return ServerLostError(
             f"The connection to {self.endpoint.host} was lost during a call. It could not be made "
-            f"again within {self.settings.reconnect_timeout_s:g} s: {error}. "
+            f"again within {within_s:g} s: {error}. "
             "Check the network and the host; the call may still be running there."
         )
 

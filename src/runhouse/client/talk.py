@@ -23,7 +23,7 @@ from runhouse.client.exchange import (
 )
 from runhouse.client.logs import show
 from runhouse.client.reconnect import Reconnect
-from runhouse.errors import CallError, RunLostError, RunNotFoundError
+from runhouse.errors import CallError, RunLostError, RunNotFoundError, ServerLostError
 from runhouse.wire import frames
 from runhouse.wire.frames import FrameError
 
@@ -157,11 +157,13 @@ class Talk:
         while not poller.poll(max(0.0, min(left_s, _LONGEST_POLL_S)) * 1000):
             left_s = self.deadline - time.monotonic()
             if left_s <= 0:
-                msg = (
-                    f"The run {self._exchange.run_id} has not ended in time. It goes on there. "
-                    "Wait longer, or stop it with cancel()."
-                )
-                raise TimeoutError(msg)
+                raise self._not_in_time()
+
+    def _not_in_time(self) -> TimeoutError:
+        return TimeoutError(
+            f"The run {self._exchange.run_id} has not ended in time. It goes on there. "
+            "Wait longer, or stop it with cancel()."
+        )
 
     def _send_again(self) -> None:
         """Send a call that has never arrived; look again for a run that has left its worker."""
@@ -172,25 +174,35 @@ class Talk:
 
     def _mend(self) -> None:
         """Get the call's connection back; one that brings nothing is followed by a pause."""
+        within_s = self._client.settings.reconnect_timeout_s
+        if self.deadline is not None:
+            left_s = self.deadline - time.monotonic()
+            if left_s <= 0:
+                raise self._not_in_time()
+            within_s = min(within_s, left_s)
         if self._attempts is None:
-            self._attempts = Reconnect(self._client.settings.reconnect_timeout_s)
+            self._attempts = Reconnect(within_s)
         elif self._mended:
             pause = self._attempts.next_pause()
             if pause is None:
                 raise self._nothing_comes()
-            time.sleep(pause)
+            time.sleep(min(pause, within_s))
         self._mended = True
         exchange = self._exchange
         target = Target(worker_id=exchange.worker_id or "")
         if exchange.recorded:
             target = Target(run=exchange.run_id)
         try:
-            self._connection = self._client.reopen(target, exchange.run_id)
+            self._connection = self._client.reopen(target, exchange.run_id, within_s)
         except RunNotFoundError:
             if exchange.call is None or exchange.received:
                 raise
             self._connect()
             return
+        except ServerLostError:
+            if self.deadline is not None and time.monotonic() >= self.deadline:
+                raise self._not_in_time() from None
+            raise
         self._send(exchange.attaching())
 
     def _nothing_comes(self) -> RunLostError:

@@ -42,6 +42,8 @@ class CallOptions:
         retries: How often it is repeated when it raises.
         retry_on: Qualified names of the exceptions that are worth a repetition; none: all.
         backoff_s: The pause before the first repetition; each further one is twice as long.
+        relaunch: Whether machines that were lost meanwhile are launched again, and the call made
+            there, `retries` times at most, but at least once.
     """
 
     logs: bool = True
@@ -50,6 +52,7 @@ class CallOptions:
     retries: int = 0
     retry_on: tuple[str, ...] = ()
     backoff_s: float = 0.0
+    relaunch: bool = False
 
 
 def call_options(
@@ -60,6 +63,7 @@ def call_options(
     retries: int = 0,
     retry_on: type[Exception] | Sequence[type[Exception]] = (),
     backoff: float = 0.0,
+    relaunch: bool = False,
 ) -> CallOptions:
     """Check what a user says about a call.
 
@@ -83,6 +87,7 @@ def call_options(
         retries=arguments.number("retries", retries, least=0),
         retry_on=tuple(map(name_there, kinds)),
         backoff_s=arguments.seconds("backoff", backoff),
+        relaunch=bool(relaunch),
     )
 
 

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runhouse.clusters.byo import ByoCluster
+from runhouse.clusters.cloud import Wanted
 from runhouse.clusters.cluster import Cluster
 from runhouse.clusters.here import here
 from runhouse.clusters.local import LOCAL_NAME, LocalCluster
+from runhouse.clusters.on_demand import OnDemandCluster
+
+if TYPE_CHECKING:
+    from runhouse.clusters.cloud import Stops
 
 Creds = Mapping[str, Any]
 _LOCAL_HOSTS = ("localhost", "local")
@@ -46,7 +52,8 @@ def cluster(
         server_port: Serve HTTP on this port of the host's loopback address too; None: not on TCP.
         python: Interpreter on the host that runs your code; None for the first Python >= 3.10.
         env: Name of the env in which code runs unless a call says otherwise.
-        **kwargs: Refused, with the nearest known name.
+        **kwargs: Arguments of `runhouse.ondemand_cluster`, which is then called, with a warning;
+            others are refused, with the nearest known name.
 
     Returns:
         The cluster.
@@ -63,6 +70,10 @@ def cluster(
         >>> box.address
         'gpu-box'
     """
+    if kwargs.keys() & _CLOUD_ARGUMENTS:
+        refused = {"host": host, "ssh_creds": ssh_creds, "ssh_port": ssh_port}
+        refused["server_port"] = server_port
+        return _hand_over(name, kwargs, refused, env=env, python=python, dryrun=dryrun)
     if kwargs:
         raise _unknown(kwargs)
     given = {"ssh_port": ssh_port, "server_port": server_port, "python": python, "env": env}
@@ -77,6 +88,123 @@ def cluster(
     if not dryrun:
         _check_keys(made)
     return made
+
+
+def ondemand_cluster(
+    name: str,
+    instance_type: str | None = None,
+    num_instances: int | None = None,
+    provider: str | None = None,
+    autostop_mins: int | None = None,
+    use_spot: bool = False,
+    image_id: str | None = None,
+    region: str | None = None,
+    dryrun: bool = False,
+    *,
+    memory: str | float | None = None,
+    num_cpus: str | float | None = None,
+    gpus: str | None = None,
+    disk_size: int | None = None,
+    open_ports: int | str | Sequence[int | str] | None = None,
+    labels: Mapping[str, str] | None = None,
+    sky_kwargs: Mapping[str, Any] | None = None,
+    autostop: Stops = "down",
+    env: str | None = None,
+    python: str | None = None,
+) -> OnDemandCluster:
+    """Load a saved cluster of cloud machines, or define one that SkyPilot launches.
+
+    With a name alone, the saved cluster of that name is loaded, or else the one that SkyPilot has
+    under it, whoever launched it. With anything else, this is a new definition; `save()` keeps it.
+    Nothing is launched before the first use, or `up()`.
+
+    Args:
+        name: The cluster's name: letters, digits, `-`, `_`, `.`; at most 63 characters.
+        instance_type: A type of the cloud (`"m5.xlarge"`), accelerators and their number
+            (`"A100:4"`), or a least number of CPUs (`"CPU:8"`), for each machine.
+        num_instances: How many machines; None for 1.
+        provider: `"aws"`, `"gcp"`, `"azure"`, `"lambda"`, `"kubernetes"` or another cloud that
+            SkyPilot knows; `"cheapest"` or None: the cheapest that has such machines, and the next
+            one when it has none free.
+        autostop_mins: After how many minutes in which nothing is computed the machines go, also
+            when every client is gone; -1: never; None: as the setting says (30).
+        use_spot: Take machines that are cheaper, and that the cloud may take away at any time.
+        image_id: Machine image of the cloud, or `"docker:IMAGE"`.
+        region: Region of the cloud.
+        dryrun: Changes nothing, since a definition launches nothing.
+        memory: GiB of memory of a machine, at least; `"16"` means just so much.
+        num_cpus: Virtual CPUs of a machine, at least; `"8"` means just so many.
+        gpus: Another place for accelerators, `"A100:4"`, beside a type that says what CPUs it has.
+        disk_size: GiB of disk.
+        open_ports: Ports to open to the internet: `8080`, `"9000-9010"`, or several.
+        labels: Tags of the machines.
+        sky_kwargs: Further arguments of `sky.Resources`, `sky.Task` and `sky.launch`, by name.
+        autostop: `"down"` removes idle machines; `"stop"` stops them and keeps their disks.
+        env: Name of the env in which code runs unless a call says otherwise.
+        python: Interpreter on the machines that runs your code; None for the first that can.
+
+    Returns:
+        The cluster.
+
+    Raises:
+        ClusterNotFoundError: Neither a saved cluster nor SkyPilot has the name.
+        InvalidNameError: The name cannot be used, or is reserved.
+        TypeError: An argument is of the wrong type.
+        ValueError: An argument has a value that cannot be used, or two contradict each other.
+
+    Example:
+        >>> import runhouse as rh
+        >>> gpu = rh.ondemand_cluster("gpu", instance_type="A100:1", autostop_mins=30)
+        >>> gpu.num_instances
+        1
+    """
+    asked = {
+        "instance_type": instance_type,
+        "num_instances": num_instances,
+        "provider": provider,
+        "use_spot": use_spot or None,
+        "image_id": image_id,
+        "region": region,
+        "memory": memory,
+        "num_cpus": num_cpus,
+        "gpus": gpus,
+        "disk_size": disk_size,
+        "open_ports": open_ports,
+        "labels": labels,
+        "sky_kwargs": sky_kwargs,
+    }
+    others = (autostop_mins, env, python)
+    if autostop == "down" and all(value is None for value in (*asked.values(), *others)):
+        return OnDemandCluster.find(name)
+    del dryrun
+    wanted = Wanted.checked(**asked)
+    return OnDemandCluster(name, wanted, autostop_mins, autostop, env=env, python=python)
+
+
+_CLOUD_ARGUMENTS = frozenset({*Wanted.names(), "autostop_mins", "autostop"})
+
+
+def _hand_over(
+    name: str, kwargs: dict[str, Any], refused: Mapping[str, object], **options: Any
+) -> OnDemandCluster:
+    """Define a cluster of cloud machines for a call of `cluster()`."""
+    for key, value in refused.items():
+        if value is not None:
+            cloud = sorted(kwargs.keys() & _CLOUD_ARGUMENTS)[0]
+            msg = (
+                f"The cluster {name!r} cannot be defined. {key} is of hosts that you have, and "
+                f"{cloud} of machines to launch. Leave one of them out."
+            )
+            raise ValueError(msg)
+    unknown = {key: value for key, value in kwargs.items() if key not in _CLOUD_ARGUMENTS}
+    if unknown:
+        raise _unknown(unknown)
+    warnings.warn(
+        f"cluster({name!r}, ...) defines machines to launch. This is what ondemand_cluster() is "
+        "for, which is called with all that was given.",
+        stacklevel=3,
+    )
+    return ondemand_cluster(name, **kwargs, **options)
 
 
 def _local(name: str, host: object, ssh_creds: object, options: dict[str, Any]) -> LocalCluster:
@@ -106,6 +234,7 @@ def _check_keys(made: ByoCluster) -> None:
 def _unknown(kwargs: Mapping[str, Any]) -> TypeError:
     """Return the error for arguments that do not exist, with the nearest known names."""
     known = [p for p in inspect.signature(cluster).parameters if p != "kwargs"]
+    known += sorted(_CLOUD_ARGUMENTS)
     hints = []
     for key in kwargs:
         near = difflib.get_close_matches(key, known, n=1)

@@ -45,6 +45,23 @@ class WorkerStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class CloudStatus:
+    """Hold what is known about the machines that were launched for a cluster.
+
+    Attributes:
+        resources: How many of which type, and where; empty when there are none.
+        price_per_hour: US dollars for all of them; None when unknown.
+        cost: What they have cost until now in US dollars, as estimated; None when unknown.
+        up_s: Seconds since they were launched or started.
+    """
+
+    resources: str = ""
+    price_per_hour: float | None = None
+    cost: float | None = None
+    up_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterStatus:
     """Hold the state of a cluster.
 
@@ -60,19 +77,23 @@ class ClusterStatus:
         nodes: The machines, the head first.
         workers: The worker processes.
         autostop_mins: Idle minutes after which the cluster goes down, or None: it never does.
+        state: `"up"`, or for machines of a cloud also `"launching"`, `"stopped"` and `"down"`.
+        cloud: What was launched and what it costs; None for hosts of your own.
     """
 
     name: str
-    version: str
-    python_version: str
-    pid: int
-    uptime_s: float
-    memory_bytes: int
-    running: int
-    objects: int
-    nodes: tuple[NodeStatus, ...]
-    workers: tuple[WorkerStatus, ...]
+    version: str = ""
+    python_version: str = ""
+    pid: int = 0
+    uptime_s: float = 0.0
+    memory_bytes: int = 0
+    running: int = 0
+    objects: int = 0
+    nodes: tuple[NodeStatus, ...] = ()
+    workers: tuple[WorkerStatus, ...] = ()
     autostop_mins: int | None = None
+    state: str = "up"
+    cloud: CloudStatus | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the status as a JSON object."""

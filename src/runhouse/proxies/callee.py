@@ -221,6 +221,7 @@ class Callee(Generic[P, R]):
         retries: int = 0,
         retry_on: type[Exception] | Sequence[type[Exception]] = (),
         backoff: float = 0.0,
+        relaunch: bool = False,
         run_name: str | None = None,
         stream_logs: bool = True,
         env: str | None = None,
@@ -233,6 +234,9 @@ class Callee(Generic[P, R]):
                 given an item.
             retry_on: The exceptions that are worth a repetition; none: all.
             backoff: Seconds before the first repetition; each further pause is twice as long.
+            relaunch: When the machines of an on-demand cluster are lost during a call of a
+                function, launch others and call it there, at most as often as `retries` says, but
+                at least once. What was kept on the lost ones stays lost.
             run_name: Record the run on the host under this name.
             stream_logs: Show the output here while the call runs.
             env: The env in which a function runs; None for the one that it is in. Methods run
@@ -260,6 +264,7 @@ class Callee(Generic[P, R]):
             retries=retries,
             retry_on=retry_on,
             backoff=backoff,
+            relaunch=relaunch,
         )
         return Calling(self if env is None else self._in_env(env), chosen)
 

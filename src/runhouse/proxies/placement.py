@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from runhouse.clusters.calls import Arguments, CallOptions, Calls, call_options
 from runhouse.clusters.factory import find_cluster
-from runhouse.errors import ObjectNotFoundError
+from runhouse.errors import ClusterLostError, ObjectNotFoundError
 from runhouse.proxies.source import Source, find_source, source_of_name
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _NO_OPTIONS = CallOptions()
 _OLDER_OPTIONS = ("stream_logs", "run_name")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Placement:
     """Hold a function or class that a worker knows under a key.
 
@@ -56,9 +56,27 @@ class Placement:
 
     def call(self, op: Operation, arguments: Arguments, options: CallOptions, **fields: Any) -> Any:
         """Call the code and wait for the end; see `Calls.call`."""
-        return self._told(
-            lambda: self.calls.call(self.target, op, self.source.key, arguments, options, **fields)
-        )
+
+        def act() -> Any:
+            return self.calls.call(self.target, op, self.source.key, arguments, options, **fields)
+
+        for _ in range(max(1, options.retries) if options.relaunch else 0):
+            try:
+                return self._told(act)
+            except ClusterLostError:  # noqa: PERF203 - each launch may be lost
+                self.relaunch()
+        return self._told(act)
+
+    def relaunch(self) -> None:
+        """Launch a cluster whose machines were lost, and bring the code there.
+
+        Raises:
+            LaunchError: They did not come up.
+        """
+        self.cluster.up()
+        self.calls = self.cluster.calls
+        self.target, self.directory = self.calls.target(self.target.env, self.source.root)
+        self.define()
 
     def start(
         self, op: Operation, arguments: Arguments, options: CallOptions, **fields: Any
@@ -82,6 +100,16 @@ class Placement:
         self, op: Operation, arguments: Arguments, options: CallOptions, **fields: Any
     ) -> Any:
         """Call the code without blocking the event loop."""
+        for _ in range(max(1, options.retries) if options.relaunch else 0):
+            try:
+                return await self._call_once(op, arguments, options, fields)
+            except ClusterLostError:  # noqa: PERF203 - each launch may be lost
+                await asyncio.to_thread(self.relaunch)
+        return await self._call_once(op, arguments, options, fields)
+
+    async def _call_once(
+        self, op: Operation, arguments: Arguments, options: CallOptions, fields: dict[str, Any]
+    ) -> Any:
         key = self.source.key
         try:
             return await self.calls.call_async(self.target, op, key, arguments, options, **fields)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 KINDS = {
     "local": "runhouse.clusters.local:LocalCluster",
     "byo": "runhouse.clusters.byo:ByoCluster",
+    "on-demand": "runhouse.clusters.on_demand:OnDemandCluster",
 }
 GROUP = "runhouse.kinds"
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from runhouse.wire import frames, stored
 from runhouse.wire.frames import Frame
-from runhouse.wire.messages import LOST, Kind, RunInfo, RunStatus
+from runhouse.wire.messages import LOST, Kind, RunInfo
+from runhouse.wire.stored import ENDED, OPEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_OPEN = "open"
-ENDED = frozenset(("done", "failed", "cancelled", "lost"))
+_ABANDONED_S = 60.0
 
 
 class Journals:
@@ -59,20 +59,21 @@ class Journals:
             with path.open("rb") as file:
                 found = stored.frame_at(file.fileno(), 0)
                 if found is None:
+                    _remove_torn(path)
                     return None
                 info = RunInfo(**cast("dict[str, Any]", found[0].meta))
         except (OSError, TypeError):
             return None
         status = path.suffix[1:]
-        if status == _OPEN and self._is_alive(info.worker_id):
+        if status == OPEN and self._is_alive(info.worker_id):
             return info
-        if status == _OPEN:
+        if status == OPEN:
             return _close(path, info, "Its server ended before it did.")
         if status not in ENDED:
             return None
         error = _last_error(path) if status != "done" else ""
         ended_at = path.stat().st_mtime
-        return replace(info, status=cast("RunStatus", status), ended_at=ended_at, error=error)
+        return replace(info, status=status, ended_at=ended_at, error=error)
 
     def note(self, message: dict[str, Any]) -> None:
         """Take what a worker tells about a run."""
@@ -94,13 +95,13 @@ class Journals:
 
     def path(self, info: RunInfo) -> Path | None:
         """Return the file of a run, or None when it was removed."""
-        return next(iter(self._directory.glob(f"{info.id}.*")), None)
+        return stored.run_path(self._directory, info.id)
 
     def lose(self, worker_id: str, reason: str) -> None:
         """Note that the runs of a worker that has ended are lost."""
         for info in list(self._runs().values()):
             if info.worker_id == worker_id and info.status not in ENDED:
-                path = self.path(info) or self._directory / f"{info.id}.{_OPEN}"
+                path = self.path(info) or self._directory / f"{info.id}.{OPEN}"
                 self._runs()[info.id] = _close(path, info, reason)
 
     def forget(self, info: RunInfo) -> None:
@@ -115,6 +116,12 @@ class Journals:
         for info in list(self._runs().values()):
             if info.status in ENDED and info.ended_at < before:
                 self.forget(info)
+
+
+def _remove_torn(path: Path) -> None:
+    """Remove a file whose worker ended before it had written what run it is of."""
+    if is_open(path) and time.time() - path.stat().st_mtime > _ABANDONED_S:
+        path.unlink(missing_ok=True)
 
 
 def _last_error(path: Path) -> str:
@@ -147,7 +154,7 @@ def _close(path: Path, info: RunInfo, reason: str) -> RunInfo:
 
 def is_open(path: Path) -> bool:
     """Tell whether a run's file was not complete yet when its path was looked up."""
-    return path.suffix == f".{_OPEN}"
+    return path.suffix == f".{OPEN}"
 
 
 def open_events(path: Path) -> BinaryIO:
@@ -159,5 +166,5 @@ def open_events(path: Path) -> BinaryIO:
     try:
         return path.open("rb")
     except FileNotFoundError:
-        renamed = next(iter(path.parent.glob(f"{path.stem}.*")), path)
+        renamed = stored.run_path(path.parent, path.stem) or path
         return renamed.open("rb")

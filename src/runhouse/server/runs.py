@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from runhouse.server.journals import ENDED
 from runhouse.wire.messages import RunInfo
+from runhouse.wire.stored import ENDED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

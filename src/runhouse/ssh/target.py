@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
+from runhouse import settings
+
 _CREDENTIALS = (
     "ssh_user",
     "ssh_private_key",
@@ -102,6 +104,8 @@ class Target:
         password: Password of the user on the host; never shown, never in a command line.
         proxy_jump: Hosts to go through, as in OpenSSH's `ProxyJump`.
         proxy_command: Command whose input and output are the connection, as in `ProxyCommand`.
+        known_as: Name under which the host's key is remembered instead of its address, in a file
+            of our own: for machines that come and go, while their addresses are used again.
     """
 
     host: str
@@ -111,6 +115,7 @@ class Target:
     password: str | None = field(default=None, repr=False)
     proxy_jump: str | None = None
     proxy_command: str | None = None
+    known_as: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse values that would not survive a command line."""
@@ -128,6 +133,7 @@ class Target:
         for value, name in (
             (self.proxy_jump, "ssh_proxy_jump"),
             (self.proxy_command, "ssh_proxy_command"),
+            (self.known_as, "known_as"),
         ):
             if value is not None:
                 _text(value, name)
@@ -157,7 +163,7 @@ class Target:
         Example:
             >>> Target.parse("ada@box:2222")
             Target(host='box', user='ada', port=2222, private_key=None, proxy_jump=None, \
-proxy_command=None)
+proxy_command=None, known_as=None)
         """
         if creds is not None and not isinstance(creds, Mapping):
             kind = type(creds).__name__
@@ -214,6 +220,7 @@ proxy_command=None)
             self.password is not None,
             self.proxy_jump,
             self.proxy_command,
+            self.known_as,
         )
         return hashlib.sha256(repr(parts).encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
@@ -230,6 +237,10 @@ proxy_command=None)
             options += ["-J", self.proxy_jump]
         if self.proxy_command is not None:
             options += ["-o", f"ProxyCommand={self.proxy_command}"]
+        if self.known_as is not None:
+            known_hosts = str(settings.load().home / "known_hosts").replace("%", "%%")
+            options += ["-o", f"HostKeyAlias={self.known_as}"]
+            options += ["-o", f'UserKnownHostsFile="{known_hosts}"']
         return options + self._login_options()
 
     def _login_options(self) -> list[str]:

@@ -17,9 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from runhouse.wire.messages import RunStatus
+
 _CHUNK = 8 * 1024 * 1024
 _MAX_PIECES = 1000
 _OBJECT = ".object"
+
+OPEN = "open"
+ENDED: tuple[RunStatus, ...] = ("done", "failed", "cancelled", "lost")
 
 
 def append(file: int, pieces: Sequence[frames.Buffer]) -> int:
@@ -94,6 +99,15 @@ def send_range(sock: socket.socket, file: int, start: int, end: int) -> None:
     """
     while start < end:
         start += os.sendfile(sock.fileno(), file, start, min(_CHUNK, end - start))
+
+
+def run_path(directory: Path, run_id: str) -> Path | None:
+    """Return the file of a recorded run, or None when there is none.
+
+    A run's file changes its name at its end, so the name of an open one is looked for first.
+    """
+    paths = (directory / f"{run_id}.{status}" for status in (OPEN, *ENDED))
+    return next((path for path in paths if path.exists()), None)
 
 
 def object_path(directory: Path, key: str) -> Path:

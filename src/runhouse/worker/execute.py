@@ -64,10 +64,8 @@ class Executor:
             if run.call.op in _WAITING_OPERATIONS:
                 self._admission.enter(run)
             run.begin()
-            retry = Retry(run.call) if run.call.retries else None
-            moved = (
-                self._once(run, frame, retry) if retry is None else self._repeat(run, frame, retry)
-            )
+            retry = Retry(run.call)
+            moved = self._repeat(run, frame, retry)
         except BaseException as error:  # noqa: BLE001 - everything goes to the caller
             self._fail(run, error)
         finally:
@@ -92,7 +90,7 @@ class Executor:
                 if run.interrupted.wait(pause_s):
                     raise RunInterrupt from error
 
-    def _once(self, run: Run, frame: Frame, retry: Retry | None) -> bool:
+    def _once(self, run: Run, frame: Frame, retry: Retry) -> bool:
         try:
             run.enter_thread()
             result = self._operations.invoke(run.call, frame)
@@ -101,22 +99,27 @@ class Executor:
                 self._start_async(run, result, frame, retry)
                 return True
             if inspect.isgenerator(result):
-                self._stream(run, result)
+                self._stream(run, result, retry)
             else:
+                retry.is_answering = True
                 self._finish(run, result)
         finally:
             run.leave_thread()
         return False
 
-    def _stream(self, run: Run, items: Iterator[Any]) -> None:
+    def _stream(self, run: Run, items: Iterator[Any], retry: Retry) -> None:
         """Send the items of a generator as they are made, or keep them all."""
         if run.call.keep:
-            self._finish(run, list(items))
+            made = list(items)
+            retry.is_answering = True
+            self._finish(run, made)
             return
-        with run.shielded():
-            run.outbox.item(Frame(Kind.STREAM))
+        if retry.is_first:
+            with run.shielded():
+                run.outbox.item(Frame(Kind.STREAM))
         try:
             for item in items:
+                retry.is_answering = True
                 frame = _item(run.call, item)
                 with run.shielded():
                     run.outbox.item(frame)
@@ -129,7 +132,7 @@ class Executor:
 
     # -- coroutines ---------------------------------------------------------------------------
 
-    def _start_async(self, run: Run, awaitable: Any, frame: Frame, retry: Retry | None) -> None:
+    def _start_async(self, run: Run, awaitable: Any, frame: Frame, retry: Retry) -> None:
         """Let the event loop run a coroutine or an async generator to its end."""
         self._loop.call_soon_threadsafe(
             lambda: run.set_task(
@@ -143,16 +146,16 @@ class Executor:
         threading.Thread(target=loop.run_forever, name="runhouse-async", daemon=True).start()
         return loop
 
-    async def _run_async(self, run: Run, awaitable: Any, frame: Frame, retry: Retry | None) -> None:
+    async def _run_async(self, run: Run, awaitable: Any, frame: Frame, retry: Retry) -> None:
         current.set(run)
         try:
             while True:
                 try:
-                    await self._once_async(run, awaitable)
+                    await self._once_async(run, awaitable, retry)
                     break
                 except Exception as error:  # noqa: PERF203 - each attempt has one
-                    pause_s = retry.pause_after(error) if retry is not None else None
-                    if retry is None or pause_s is None:
+                    pause_s = retry.pause_after(error)
+                    if pause_s is None:
                         raise
                     log.warning("%s", retry.describe(error, pause_s))
                     await asyncio.sleep(pause_s)
@@ -162,17 +165,22 @@ class Executor:
         finally:
             self._leave(run)
 
-    async def _once_async(self, run: Run, awaitable: Any) -> None:
-        if not inspect.isasyncgen(awaitable):
-            self._finish(run, await awaitable)
-        elif run.call.keep:
-            self._finish(run, [item async for item in awaitable])
+    async def _once_async(self, run: Run, awaitable: Any, retry: Retry) -> None:
+        if inspect.isasyncgen(awaitable) and not run.call.keep:
+            await self._stream_async(run, awaitable, retry)
+            return
+        if inspect.isasyncgen(awaitable):
+            made: Any = [item async for item in awaitable]
         else:
-            await self._stream_async(run, awaitable)
+            made = await awaitable
+        retry.is_answering = True
+        self._finish(run, made)
 
-    async def _stream_async(self, run: Run, items: AsyncIterator[Any]) -> None:
-        await asyncio.to_thread(run.outbox.item, Frame(Kind.STREAM))
+    async def _stream_async(self, run: Run, items: AsyncIterator[Any], retry: Retry) -> None:
+        if retry.is_first:
+            await asyncio.to_thread(run.outbox.item, Frame(Kind.STREAM))
         async for item in items:
+            retry.is_answering = True
             await asyncio.to_thread(run.outbox.item, _item(run.call, item))
         self._close(run, None)
 

@@ -17,6 +17,7 @@ from runhouse.files import private_directory
 from runhouse.wire import frames, stored
 from runhouse.wire.frames import Buffer, Frame
 from runhouse.wire.messages import Kind, RunInfo, RunStatus
+from runhouse.wire.stored import OPEN
 from runhouse.worker.outbox import Outbox
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from runhouse.worker.connections import Connection
 
 log = logging.getLogger(__name__)
-
-OPEN = "open"
 
 
 class Journal(Outbox):
@@ -43,7 +42,7 @@ class Journal(Outbox):
         self._directory = private_directory(directory)
         self._id = info.id
         self._path = self._directory / f"{info.id}.{OPEN}"
-        if find(directory, info.id) is not None:
+        if stored.run_path(directory, info.id) is not None:
             raise FileExistsError(info.id)
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND
         self._file = os.open(self._path, flags, 0o600)
@@ -93,7 +92,7 @@ class Journal(Outbox):
     def attach(self, connection: Connection, received: int) -> None:
         """Show the events from the one with number `received` on, and those still to come."""
         with self._lock:  # under which the file gets its last name
-            file = os.open(find(self._directory, self._id) or self._path, os.O_RDONLY)
+            file = os.open(stored.run_path(self._directory, self._id) or self._path, os.O_RDONLY)
             self._watchers.add(connection)
         arguments = (connection, file, received)
         threading.Thread(
@@ -125,11 +124,6 @@ class Journal(Outbox):
 
     def _watches(self, connection: Connection) -> bool:
         return connection in self._watchers and not connection.closed
-
-
-def find(directory: Path, run_id: str) -> Path | None:
-    """Return the file of a recorded run, or None when there is none."""
-    return next(iter(directory.glob(f"{run_id}.*")), None)
 
 
 def show_ended(path: Path, connection: Connection, received: int) -> None:

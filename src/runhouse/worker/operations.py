@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from runhouse.errors import ArgumentsError, CallError, MethodNotFoundError
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from pathlib import Path
 
-    from runhouse.wire.frames import Frame
+    from runhouse.wire.frames import Buffer, Frame
 
 _ITERATION, _ASYNC_ITERATION = "__iter__", "__aiter__"
 # What a function is called by, where only methods have names.
@@ -66,9 +67,16 @@ class Operations:
             return self._define(call, frame)
         if call.op == "put":
             return self._put(call, frame)
+        if call.op not in self._table:
+            msg = (
+                f"The call was not made. This worker knows no operation {call.op!r}. Use the same "
+                "version of runhouse on both sides."
+            )
+            raise CallError(msg)
+        if call.retries:  # each attempt gets arguments that the one before has not changed
+            frame = replace(frame, buffers=list(map(_copy, frame.buffers)))
         args, kwargs = load_arguments(call, frame)
-        if not call.retries:
-            frame.body, frame.buffers = b"", ()
+        frame.body, frame.buffers = b"", ()
         return self._table[call.op](call, args, kwargs)
 
     def _define(self, call: Call, frame: Frame) -> None:
@@ -221,3 +229,7 @@ def _marked(result: Any, owner: Any) -> Any:
 
 async def _marked_later(result: Coroutine[Any, Any, Any], owner: Any) -> Any:
     return _marked(await result, owner)
+
+
+def _copy(buffer: Buffer) -> Buffer:
+    return buffer if isinstance(buffer, bytes) else bytearray(buffer)

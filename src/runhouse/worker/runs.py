@@ -8,6 +8,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any, cast
 
 from runhouse.errors import CallError, RunExistsError, RunTimeoutError
+from runhouse.wire import stored
 from runhouse.wire.exceptions import dump_error
 from runhouse.wire.frames import Frame, FrameError, encode
 from runhouse.wire.messages import Call, Kind, RunInfo
@@ -115,8 +116,8 @@ class Runs:
             run.outbox.attach(connection, received)
             self._watch_over(run, connection)
             return
-        ended = journal.find(self._directory, run_id) if _ID.fullmatch(run_id) else None
-        if ended is None or ended.suffix == f".{journal.OPEN}":
+        ended = stored.run_path(self._directory, run_id) if _ID.fullmatch(run_id) else None
+        if ended is None or ended.suffix == f".{stored.OPEN}":
             connection.send(encode(Frame(Kind.UNKNOWN, {"id": run_id})))
         else:
             journal.show_ended(ended, connection, received)
@@ -150,7 +151,7 @@ class Runs:
         self.executor.execute(run, frame)
 
     def _has_ended(self, call: Call) -> bool:
-        return call.record and journal.find(self._directory, call.run_id) is not None
+        return call.record and stored.run_path(self._directory, call.run_id) is not None
 
     def _begin(self, call: Call, connection: Connection) -> Run:
         """Make the run of a call; the lock is held.

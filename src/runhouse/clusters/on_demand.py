@@ -1,0 +1,385 @@
+"""A cluster of cloud machines that SkyPilot launches, stops and removes.
+
+It adds a lifecycle to what all clusters have, and finds its machines: everything else goes through
+SSH as it does on hosts of your own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from runhouse import settings
+from runhouse.bootstrap.ssh_host import SshHost
+from runhouse.clusters import arguments, launching
+from runhouse.clusters.cloud import Machines, Stops, Wanted
+from runhouse.clusters.cluster import Cluster
+from runhouse.clusters.launching import Plan, skypilot
+from runhouse.clusters.status import CloudStatus, ClusterStatus
+from runhouse.errors import ClusterNotFoundError, ClusterNotUpError, ConnectError
+from runhouse.registry.names import check_name
+from runhouse.ssh.target import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runhouse.bootstrap.host import Host
+    from runhouse.registry.record import Record
+
+log = logging.getLogger(__name__)
+
+Self = TypeVar("Self", bound="OnDemandCluster")
+_OWN = ("autostop_mins", "autostop", "env", "python")
+
+
+class OnDemandCluster(Cluster):
+    """Be machines of a cloud, launched by SkyPilot with the first use.
+
+    They go down by themselves after `autostop_mins` minutes in which nothing was computed on them,
+    also when every client is gone. Made by `runhouse.ondemand_cluster`.
+    """
+
+    kind: ClassVar[str] = "on-demand"
+
+    def __init__(
+        self,
+        name: str,
+        wanted: Wanted,
+        autostop_mins: int | None = None,
+        autostop: Stops = "down",
+        *,
+        env: str | None = None,
+        python: str | None = None,
+    ) -> None:
+        """Check and store the definition; use `runhouse.ondemand_cluster` instead."""
+        super().__init__(check_name(name), env=env, python=python)
+        self.wanted = wanted
+        self._autostop_mins = None if autostop_mins is None else _minutes(autostop_mins)
+        if autostop not in ("down", "stop"):
+            msg = (
+                f"autostop cannot be {autostop!r}. It says what becomes of machines that are idle. "
+                "Pass 'down' to remove them, or 'stop' to keep their disks."
+            )
+            raise ValueError(msg)
+        self._stops = autostop
+        self._machines: Machines | None = None
+
+    # -- the definition -------------------------------------------------------------------------
+
+    @property
+    def autostop_mins(self) -> int:
+        """Return after how many idle minutes the machines go; -1: never."""
+        chosen = self._autostop_mins
+        return settings.load().autostop_mins if chosen is None else chosen
+
+    @property
+    def num_instances(self) -> int:
+        """Return of how many machines the cluster is."""
+        return self.wanted.num_instances
+
+    def fields(self) -> dict[str, Any]:
+        """Return what the record holds beside name and kind: JSON values, and no secret."""
+        given: dict[str, Any] = {**self.wanted.to_record(), **super().fields()}
+        if self._autostop_mins is not None:
+            given["autostop_mins"] = self._autostop_mins
+        if self._stops != "down":
+            given["autostop"] = self._stops
+        return given
+
+    @classmethod
+    def from_record(cls, record: Record) -> OnDemandCluster:
+        """Make the cluster from its record."""
+        given = record.take(*_OWN, *Wanted.names())
+        own = {key: given.pop(key) for key in _OWN if key in given}
+        return cls(record.name, Wanted.checked(**given), **own)
+
+    @classmethod
+    def find(cls, name: str) -> OnDemandCluster:
+        """Load the saved cluster of a name, or take over the one that SkyPilot has under it.
+
+        Raises:
+            ClusterNotFoundError: There is neither.
+            InvalidNameError: No cluster can have this name.
+            TypeError: The saved cluster of this name is of another kind.
+        """
+        try:
+            saved = cls.from_name(name)
+        except ClusterNotFoundError:
+            adopted = cls._adopt(name)
+            if adopted is None:
+                raise
+            return adopted
+        if not isinstance(saved, cls):
+            msg = (
+                f"The saved cluster {name!r} is not one of cloud machines. Its kind is "
+                f"{saved.kind}. Load it with runhouse.cluster({name!r})."
+            )
+            raise TypeError(msg)
+        return saved
+
+    @classmethod
+    def _adopt(cls, name: str) -> OnDemandCluster | None:
+        """Take over what SkyPilot has launched under a name, if it is installed and has."""
+        try:
+            found = launching.find(name, refresh=False)
+        except ImportError:
+            return None
+        if found is None:
+            return None
+        minutes = found.autostop_mins if found.autostop_mins > 0 else -1
+        return cls(name, Wanted(num_instances=found.count), minutes, found.stops)
+
+    # -- where the machines are -----------------------------------------------------------------
+
+    @property
+    def ips(self) -> list[str]:
+        """Return the machines' addresses, the head first; asks SkyPilot if need be.
+
+        Raises:
+            ClusterNotUpError: They are not up.
+        """
+        return [node.address for node in self._up_machines().nodes]
+
+    def _up_machines(self) -> Machines:
+        """Return the machines as SkyPilot saw them last.
+
+        Raises:
+            ClusterNotUpError: They are not up.
+        """
+        if self._machines is None:
+            self._machines = launching.find_up(self.name)
+        return self._machines
+
+    def _plan(self) -> Plan:
+        return Plan(self.name, self.wanted, self.autostop_mins, self._stops)
+
+    def _make_host(self, node: int) -> Host:
+        def find(error: ConnectError | None) -> Target:
+            return self._target(node, error)
+
+        return SshHost(find, settings.load(), python=self._python or "")
+
+    def _target(self, node: int, error: ConnectError | None) -> Target:
+        """Return how to log in to a node; what is not up is launched, what has gone is told."""
+        if error is not None:
+            known, self._machines = self._machines, None
+            self._machines = self._plan().find_again(known)
+        elif self._machines is None:
+            self._machines = self._present() or self._plan().bring_up()
+        machines = self._machines
+        place = machines.nodes[node]
+        target = Target.parse(place.address, machines.ssh_creds(), port=place.ssh_port)
+        return replace(target, known_as=f"{machines.identity}-{place.inside}")
+
+    def _present(self) -> Machines | None:
+        """Return the machines if they are up, as far as SkyPilot knows without asking the cloud."""
+        found = launching.find(self.name, refresh=False)
+        return found if found is not None and found.state == "up" else None
+
+    def _settle(self, machines: Machines | None) -> None:
+        """Remember where the machines are; what is connected to others is given up."""
+        if machines is not None and machines == self._machines:
+            return
+        self._close_calls()
+        for host in self._hosts.values():
+            with contextlib.suppress(ConnectError):
+                host.disconnect()
+        self._hosts.clear()
+        vars(self).pop("calls", None)
+        self._machines = machines
+
+    def ssh_creds(self) -> dict[str, Any]:
+        """Return how to log in to the head, as SkyPilot tells: paths, and no key.
+
+        Raises:
+            ClusterNotUpError: The machines are not up.
+        """
+        return self._up_machines().ssh_creds()
+
+    def cluster_ssh_key(self, path: str | None = None) -> str:
+        """Return the private key with which the machines are logged in to, as a text.
+
+        Args:
+            path: The key's file; None for the one that SkyPilot has for this cluster.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+            ClusterNotUpError: No file was given, and the machines are not up.
+        """
+        chosen = self.ssh_creds().get("ssh_private_key", "") if path is None else path
+        file = Path(chosen).expanduser()
+        if not chosen or not file.is_file():
+            msg = (
+                f"The private key of {self.name!r} cannot be read. There is no file "
+                f"{chosen or 'for it'}. Give the path of the key's file."
+            )
+            raise FileNotFoundError(msg)
+        return file.read_text(encoding="ascii")
+
+    # -- life -----------------------------------------------------------------------------------
+
+    def up(self: Self) -> Self:
+        """Launch the machines unless they are up, and start the server there; safe to repeat.
+
+        Blocks for as long as SkyPilot takes, `launch_timeout_s` (30 minutes) at most; its progress
+        is shown on standard error. Interrupted by Ctrl-C, it tells what exists by then.
+
+        Returns:
+            The cluster itself.
+
+        Raises:
+            ResourcesError: No cloud that is enabled has such machines.
+            CapacityError: None of them is free now.
+            QuotaError: The account may not have them.
+            CloudCredentialsError: No cloud lets us in.
+            SkyServerError: SkyPilot's API server does not answer.
+            LaunchError: SkyPilot failed in another way.
+            ConnectError: The machines are up, but cannot be reached.
+            BootstrapError: They were reached, but runhouse cannot start there.
+            ImportError: SkyPilot is not installed.
+        """
+        self._settle(self._plan().bring_up())
+        self.host_of().up()
+        return self
+
+    def is_up(self) -> bool:
+        """Tell whether the machines are up and the server runs there; launches nothing.
+
+        Blocks for some seconds when SkyPilot has to ask the cloud.
+        """
+        try:
+            if self._machines is None and self._present() is None:
+                return False
+            return super().is_up()
+        except ClusterNotUpError:
+            return False
+
+    def stop(self) -> bool:
+        """Stop the machines; their disks are kept, and cost. `start()` brings them back.
+
+        Returns:
+            Whether they were up.
+
+        Raises:
+            LaunchError: The cloud cannot stop them, spot machines for example.
+        """
+        found = launching.find(self.name, refresh=True)
+        if found is None or found.state == "stopped":
+            return False
+        self._settle(None)
+        skypilot().stop(self.name)
+        return True
+
+    def start(self: Self) -> Self:
+        """Start machines that were stopped, with their disks as they were; see `up`."""
+        return self.up()
+
+    def teardown(self) -> None:
+        """Remove the machines with all that is on them; safe to repeat. The definition is kept.
+
+        Raises:
+            LaunchError: They could not be removed, and may still cost.
+        """
+        self._settle(None)
+        if launching.find(self.name, refresh=False) is not None:
+            skypilot().down(self.name)
+
+    def teardown_and_delete(self) -> None:
+        """Remove the machines, and forget the saved definition; see `teardown`."""
+        self.teardown()
+        self.delete_configs()
+
+    # -- autostop -------------------------------------------------------------------------------
+
+    def _on_ready(self) -> None:
+        """Let the server on the head tell SkyPilot there for as long as the machines are in use."""
+        self._tell_server(self.autostop_mins)
+
+    def _tell_server(self, autostop_mins: int) -> None:
+        told = {"autostop_mins": autostop_mins, "pulse": skypilot().pulse(), "stops": self._stops}
+        self.calls.client.request("PUT", "/autostop", told)
+
+    def _set_autostop(self, autostop_mins: int) -> None:
+        skypilot().set_autostop(self.name, autostop_mins, self._stops)
+        self._tell_server(autostop_mins)
+
+    def keep_warm(self: Self, autostop_mins: int = -1) -> Self:
+        """Change after how many idle minutes the machines go, now and when they are launched again.
+
+        Args:
+            autostop_mins: The minutes; -1: never.
+
+        Returns:
+            The cluster itself.
+
+        Raises:
+            TypeError: The minutes are no whole number.
+            ValueError: They are 0, or less than -1.
+            ClusterNotUpError: The machines are not up.
+        """
+        minutes = _minutes(autostop_mins)
+        self._up_machines()
+        self._set_autostop(minutes)
+        self._autostop_mins = minutes
+        return self
+
+    @contextlib.contextmanager
+    def pause_autostop(self) -> Iterator[None]:
+        """Keep the machines from going by themselves within a `with` block, whatever happens there.
+
+        When this process is killed within the block, they stay until somebody says otherwise.
+
+        Raises:
+            ClusterNotUpError: The machines are not up.
+        """
+        self._up_machines()
+        self._set_autostop(-1)
+        try:
+            yield
+        finally:
+            self._set_autostop(self.autostop_mins)
+
+    # -- what is known --------------------------------------------------------------------------
+
+    def status(self, refresh: bool = True) -> ClusterStatus:
+        """Return what runs on the cluster, what it costs, and when it goes; launches nothing.
+
+        Args:
+            refresh: Ask the cloud whether the machines are there, which takes some seconds; False
+                believes what SkyPilot saw last.
+
+        Returns:
+            The status. While the machines are not up, its `state` is `"launching"`, `"stopped"` or
+            `"down"`, and it tells of no nodes and workers.
+        """
+        found = launching.find(self.name, refresh=refresh)
+        if found is None:
+            return ClusterStatus(name=self.name, state="down", cloud=CloudStatus())
+        cloud = CloudStatus(
+            resources=found.resources,
+            price_per_hour=found.price_per_hour,
+            cost=skypilot().cost_so_far(self.name),
+            up_s=time.time() - found.launched_at if found.state == "up" else 0.0,
+        )
+        if found.state != "up":
+            return ClusterStatus(name=self.name, state=found.state, cloud=cloud)
+        self._settle(found)
+        return replace(super().status(), cloud=cloud)
+
+
+def _minutes(value: object) -> int:
+    """Return idle minutes.
+
+    Raises:
+        TypeError: It is no whole number.
+        ValueError: It is 0, or less than -1.
+    """
+    minutes = arguments.number("autostop_mins", value, least=-1)
+    if minutes == 0:
+        msg = "autostop_mins cannot be 0. The machines would go at once. Pass 1 or more, or -1."
+        raise ValueError(msg)
+    return minutes
