@@ -1,4 +1,4 @@
-"""The region in which the tests of clouds run; scripts/test-cloud.sh makes it, and runs them inside."""
+"""The region in which the tests of clouds run; scripts/test-cloud.sh makes it, and runs them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.rigs.cloudbox.inside import Region
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # SkyPilot is not as strict as these tests
@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
-) -> Iterator[None]:
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show with a failed test what the region and SkyPilot have said last."""
     report = yield
     if report.failed:

@@ -14,6 +14,7 @@ import sky
 from botocore.exceptions import ClientError
 
 import runhouse as rh
+from tests.integration import sample
 from tests.rigs.cloudbox.box import HOST_USER, IMAGE_ID, ZONES, BoxError
 from tests.rigs.cloudbox.refusals import Refusal
 from tests.waiting import wait_until
@@ -58,7 +59,7 @@ def instance(region: Region) -> Iterator[Instance]:
 def answers(instance: Instance) -> bool:
     """Tell whether the sshd of an instance's host listens."""
     with socket.socket() as probe:
-        probe.settimeout(1)
+        probe.settimeout(0.1)
         return probe.connect_ex((instance.ip, 22)) == 0
 
 
@@ -152,17 +153,13 @@ def test_skypilot_launches_a_host(region: Region, cluster_name: str) -> None:
     assert "raylet" in region.on_host(launched, "ps", "-e")
 
 
-def add(one: int, two: int) -> int:
-    return one + two
-
-
 def test_runhouse_calls_on_a_host(region: Region, cluster_name: str) -> None:
     (launched,) = region.instances(cluster_name)
     key = record(cluster_name)["credentials"]["ssh_private_key"]
     creds = {"ssh_user": HOST_USER, "ssh_private_key": key}
     cluster = rh.cluster("plain", host=launched.ip, ssh_creds=creds)
     try:
-        assert rh.function(add).to(cluster)(1, 2) == 3
+        assert rh.function(sample.add).to(cluster)(1, 2) == 3
         assert (region.home(launched) / ".rh").is_dir()
     finally:
         cluster.stop()
@@ -170,7 +167,14 @@ def test_runhouse_calls_on_a_host(region: Region, cluster_name: str) -> None:
 
 
 def test_the_api_server_dies_and_comes_back(region: Region, cluster_name: str) -> None:
+    def is_up() -> bool:
+        try:
+            return bool(record(cluster_name)["status"] == sky.ClusterStatus.UP)
+        except OSError:  # SkyPilot believes for some seconds that its server is still there
+            return False
+
     assert region.api_server.is_running
     region.api_server.kill()
-    assert record(cluster_name)["status"] == sky.ClusterStatus.UP
+    assert not region.api_server.is_running
+    wait_until(is_up, timeout_s=60)
     assert region.api_server.is_running

@@ -5,17 +5,18 @@ from __future__ import annotations
 import io
 import threading
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from tests.rigs.cloudbox import refusals
-from tests.rigs.cloudbox.box import ENDPOINT
+from tests.rigs.cloudbox.box import PORT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from wsgiref.types import StartResponse, WSGIEnvironment
+
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
     from tests.rigs.cloudbox.refusals import Refusal
 
@@ -47,10 +48,9 @@ class ControlPlane:
 
     def start(self) -> None:
         """Begin to answer, in threads."""
-        address = urlsplit(ENDPOINT)
         server = make_server(
             "0.0.0.0",  # noqa: S104 - of a network of its own
-            address.port,
+            PORT,
             self,
             threaded=True,
             request_handler=_Quiet,

@@ -62,8 +62,8 @@ def furnish(folder: Path, box: Box) -> None:
         (folder / name).chmod(0o600)
     catalog.write(folder / _CATALOG)
     shutil.copytree(MachineImage.current(box).wheels, folder / ".sky/wheels")
-    # SkyPilot builds its wheel again when a folder of its sources is newer, and they are when Python
-    # puts compiled files there.
+    # SkyPilot builds its wheel again when a folder of its sources is newer, as one is when Python
+    # has put compiled files there.
     tomorrow = time.time() + 86400
     os.utime(folder / ".sky/wheels", (tomorrow, tomorrow))
     for path in (folder / ".sky/wheels").rglob("*"):

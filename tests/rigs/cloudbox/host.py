@@ -58,6 +58,7 @@ class Host:
 
     Attributes:
         ip: Its address.
+        volumes: Ids of its volumes.
     """
 
     def __init__(self, box: Box, instance: dict[str, Any]) -> None:
@@ -70,6 +71,8 @@ class Host:
         self._box = box
         self._id: str = instance["InstanceId"]
         self.ip: str = instance["PrivateIpAddress"]
+        devices = instance.get("BlockDeviceMappings", [])
+        self.volumes: list[str] = [device["Ebs"]["VolumeId"] for device in devices]
         self._name = f"ip-{self.ip.replace('.', '-')}"
         self._metadata = _metadata(instance, self._name)
         self._disk = box.disk / "hosts" / self._id

@@ -10,7 +10,8 @@ from __future__ import annotations
 import base64
 import json
 import os
-import sys
+from contextlib import suppress
+from subprocess import SubprocessError
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -24,8 +25,10 @@ from tests.rigs.cloudbox.host import Host
 if TYPE_CHECKING:
     from pathlib import Path
 
-# How long a host that has ended by itself, or that AWS has ended by itself, goes unnoticed.
-_ROUND_S = 1.0
+# How long a host that has ended by itself goes unnoticed, and how long an instance stays as it is
+# that is on its way to another state.
+_ROUND_S, _SHORT_ROUND_S = 1.0, 0.05
+_PASSING = {"pending", "stopping", "shutting-down"}
 
 
 def write(path: Path, text: str) -> None:
@@ -44,24 +47,29 @@ class Hypervisor:
         self._ec2 = boto3.client("ec2", region_name=REGION)
         self._hosts: dict[str, Host] = {}
 
-    def follow(self) -> None:
-        """Do once what the instances ask for."""
+    def follow(self) -> bool:
+        """Do once what the instances ask for, and return whether they will soon ask for more."""
         instances = {
             instance["InstanceId"]: instance
             for reservation in self._ec2.describe_instances()["Reservations"]
             for instance in reservation["Instances"]
         }
         for name, instance in instances.items():
-            try:
-                self._follow(name, instance)
-            except (BoxError, OSError, ValueError) as error:
-                print(f"{name}: {error!r}", flush=True)
+            self._try_to_follow(name, instance)
         hosts = {
             name: {"ip": host.ip, "pid": host.pid}
             for name, host in self._hosts.items()
             if host.is_running
         }
         write(self._box.hosts_file, json.dumps(hosts, indent=1))
+        return any(instance["State"]["Name"] in _PASSING for instance in instances.values())
+
+    def _try_to_follow(self, name: str, instance: dict[str, Any]) -> None:
+        """Let trouble with one instance be no trouble for the others."""
+        try:
+            self._follow(name, instance)
+        except (BoxError, OSError, SubprocessError, ValueError) as error:
+            print(f"{name}: {error!r}", flush=True)
 
     def _follow(self, name: str, instance: dict[str, Any]) -> None:
         state, host = instance["State"]["Name"], self._hosts.get(name)
@@ -82,7 +90,14 @@ class Hypervisor:
             host.halt()
         elif host is not None and state in {"shutting-down", "terminated"}:
             self._hosts.pop(name).destroy()
+            self._drop_volumes(host)
             print(f"{name}: gone", flush=True)
+
+    def _drop_volumes(self, host: Host) -> None:
+        """Delete the root volume, which AWS does unless it is told to keep it."""
+        for volume in host.volumes:
+            with suppress(ClientError):  # it is gone
+                self._ec2.delete_volume(VolumeId=volume)
 
     def _user_data(self, name: str) -> str:
         found = self._ec2.describe_instance_attribute(InstanceId=name, Attribute="userData")
@@ -98,15 +113,16 @@ def main() -> None:
     hypervisor = Hypervisor(box)
     hypervisor.follow()
     box.ready_file.touch()
+    is_passing = False
     while True:
-        plane.changed.wait(_ROUND_S)
+        plane.changed.wait(_SHORT_ROUND_S if is_passing else _ROUND_S)
         plane.changed.clear()
         try:
-            hypervisor.follow()
+            is_passing = hypervisor.follow()
         except (BotoCoreError, ClientError) as error:  # refused, or too busy to answer
             print(f"not followed: {error}", flush=True)
 
 
 if __name__ == "__main__":
     os.environ.update(AWS_ACCESS_KEY_ID="testing", AWS_SECRET_ACCESS_KEY="testing")
-    sys.exit(main())
+    main()

@@ -1,8 +1,8 @@
 """The machine image: what is on a host's disk at its first boot, besides the system.
 
 SkyPilot installs itself on every host, from the internet. Hosts here have none, so their image has
-all of it: uv, an environment with Ray and SkyPilot, and one for users. It takes minutes to make, and
-stays in the cache until its versions (requirements/cloud-machine.txt) or its Python change.
+all of it: uv, an environment with Ray and SkyPilot, and one for users. It takes minutes to make,
+and stays in the cache until its versions (requirements/cloud-machine.txt) or its Python change.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.rigs.cloudbox.box import HOST_UID, HOST_USER, PROJECT, BoxError
+from tests.rigs.cloudbox.box import HOST_UID, PROJECT, BoxError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

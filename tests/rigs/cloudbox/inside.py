@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
 import subprocess
-import urllib.request
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ import boto3
 
 from tests.rigs import namespaces
 from tests.rigs.cloudbox import refusals
-from tests.rigs.cloudbox.box import ENDPOINT, HOST_USER, REGION, Box, BoxError
+from tests.rigs.cloudbox.box import ENDPOINT, GATEWAY, HOST_USER, PORT, REGION, Box, BoxError
 from tests.rigs.cloudbox.enclosure import entered
 from tests.rigs.cloudbox.refusals import Refusal
 from tests.rigs.cloudbox.user import UserMachine
@@ -155,9 +155,7 @@ class Region:
             raise BoxError(message)
         return int(str(host["pid"]))
 
-    def on_host(
-        self, instance: Instance, *command: str, timeout_s: float = _HOST_TIMEOUT_S
-    ) -> str:
+    def on_host(self, instance: Instance, *command: str, timeout_s: float = _HOST_TIMEOUT_S) -> str:
         """Run a command on an instance's host as root, without SSH, and return what it writes.
 
         Args:
@@ -209,11 +207,11 @@ class Region:
         return Refusal("RunInstances", code, message, instance_type, zone)
 
     def _refuse(self, wanted: list[Refusal]) -> None:
-        request = urllib.request.Request(
-            ENDPOINT + refusals.PATH, data=refusals.dump(wanted), method="PUT"
-        )
-        with urllib.request.urlopen(request, timeout=10):
-            self._refusals = wanted
+        connection = http.client.HTTPConnection(GATEWAY, PORT, timeout=10)
+        connection.request("PUT", refusals.PATH, refusals.dump(wanted))
+        connection.getresponse().read()
+        connection.close()
+        self._refusals = wanted
 
     # Users
 

@@ -68,24 +68,33 @@ def variables(box: Box) -> dict[str, str]:
 def _require() -> None:
     """Refuse to begin where that cannot work."""
     reason = namespaces.why_not()
-    if reason is not None:
-        raise BoxError(f"There can be no region here: {reason}.")
     missing = [
         package
         for tool, package in _TOOLS.items()
         if shutil.which(tool, path=namespaces.SYSTEM_PATH) is None
     ]
-    if missing:
-        names = " ".join(missing)
-        raise BoxError(f"There can be no region here: apt-get install {names}.")
+    if reason is None and missing:
+        reason = f"missing here: apt-get install {' '.join(missing)}"
+    if reason is not None:
+        message = f"There can be no region here; {reason}."
+        raise BoxError(message)
 
 
 def _logs(box: Box) -> str:
     """Return the last lines of what the region's processes have said."""
-    tails = []
-    for log in sorted(box.logs.glob("*.log")):
-        tails.append(f"--- {log.name}\n{log.read_text(errors='replace')[-_LOG_TAIL:]}")
-    return "\n".join(tails)
+    logs = sorted(box.logs.glob("*.log"))
+    return "\n".join(
+        f"--- {log.name}\n{log.read_text(errors='replace')[-_LOG_TAIL:]}" for log in logs
+    )
+
+
+def _read(box: Box, path: Path) -> str:
+    """Read one of the region's files."""
+    try:
+        return path.read_text()
+    except FileNotFoundError as error:
+        message = f"There is no region in {box.folder}. Begin it first, with: up."
+        raise BoxError(message) from error
 
 
 def start(box: Box, *, ends_with_parent: bool = False) -> None:
@@ -101,7 +110,8 @@ def start(box: Box, *, ends_with_parent: bool = False) -> None:
     _require()
     box.check()
     if box.pid_file.exists():
-        raise BoxError(f"There is a region in {box.folder} already. End it first, with: down.")
+        message = f"There is a region in {box.folder} already. End it first, with: down."
+        raise BoxError(message)
     MachineImage.current(box).prepare()
     began = time.monotonic()
     box.logs.mkdir(parents=True, exist_ok=True)
@@ -118,16 +128,21 @@ def start(box: Box, *, ends_with_parent: bool = False) -> None:
     try:
         enclosure.start(ends_with_parent=ends_with_parent)
         box.pid_file.write_text(f"{enclosure.pid}\n")
-        deadline = time.monotonic() + _START_TIMEOUT_S
-        while not box.ready_file.exists():
-            if not enclosure.is_running or time.monotonic() > deadline:
-                raise BoxError(f"The region did not begin. Its logs end so:\n{_logs(box)}")
-            time.sleep(0.02)
+        _wait_until_ready(box, enclosure)
     except BaseException:
         enclosure.stop()
         shutil.rmtree(box.folder, ignore_errors=True)
         raise
     print(f"The region in {box.folder} began in {time.monotonic() - began:.1f} s", flush=True)
+
+
+def _wait_until_ready(box: Box, enclosure: Enclosure) -> None:
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    while not box.ready_file.exists():
+        if not enclosure.is_running or time.monotonic() > deadline:
+            message = f"The region did not begin. Its logs end so:\n{_logs(box)}"
+            raise BoxError(message)
+        time.sleep(0.02)
 
 
 def stop(box: Box) -> None:
@@ -136,13 +151,13 @@ def stop(box: Box) -> None:
         pid = int(box.pid_file.read_text())
         if _is_region(pid):
             os.kill(pid, signal.SIGKILL)
-            while Path(f"/proc/{pid}").exists() and _is_region(pid):
+            while Path(f"/proc/{pid}").exists():  # until all others have ended
                 time.sleep(0.01)
     shutil.rmtree(box.folder, ignore_errors=True)
 
 
 def _is_region(pid: int) -> bool:
-    """Tell whether a process is a region's process 1, and has not ended."""
+    """Tell whether a process is a region's process 1."""
     with suppress(OSError):
         return b"region_init.sh" in Path(f"/proc/{pid}/cmdline").read_bytes()
     return False
@@ -161,21 +176,13 @@ def running(box: Box) -> Iterator[None]:
 def command(box: Box, words: list[str]) -> list[str]:
     """Return the command line that runs a command on the first user's machine.
 
-    Its environment is to be `environment(box)`, and its folder is the top of the project.
+    Its environment is to be `home.environment(box)`, and its folder is the top of the project.
 
     Raises:
         BoxError: There is no such region.
     """
-    try:
-        pid = int(box.pid_file.read_text())
-    except FileNotFoundError as error:
-        raise BoxError(f"There is no region in {box.folder}. Begin it first, with: up.") from error
+    pid = int(_read(box, box.pid_file))
     return entered(pid, words, PROJECT)
-
-
-def environment(box: Box) -> dict[str, str]:
-    """Return the environment of commands on a user's machine."""
-    return home.environment(box)
 
 
 def run(box: Box, words: list[str]) -> int:
@@ -185,7 +192,9 @@ def run(box: Box, words: list[str]) -> int:
     """
     before = signal.signal(signal.SIGINT, lambda *_: None)
     try:
-        return subprocess.run(command(box, words), check=False, env=environment(box)).returncode
+        return subprocess.run(
+            command(box, words), check=False, env=home.environment(box)
+        ).returncode
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -196,8 +205,5 @@ def hosts(box: Box) -> dict[str, str]:
     Raises:
         BoxError: There is no such region.
     """
-    try:
-        known = json.loads(box.hosts_file.read_text())
-    except FileNotFoundError as error:
-        raise BoxError(f"There is no region in {box.folder}. Begin it first, with: up.") from error
+    known = json.loads(_read(box, box.hosts_file))
     return {name: host["ip"] for name, host in known.items()}
