@@ -47,6 +47,7 @@ class UserMachine:
         variables = {
             **region.variables(self._box),
             "U_FOLDER": str(self._folder),
+            "U_NAME": self._folder.name,
             "U_IP": self.ip,
         }
         log = self._box.logs / f"user-{self._number}.log"

@@ -7,6 +7,7 @@ cd "$BOX_PROJECT"
 mount -t proc proc /proc
 cover "$U_FOLDER"
 
+printf '%s\n' "$U_NAME" >/proc/sys/kernel/hostname # SkyPilot tells users apart by it
 ip link set lo up
 for ((tries = 0; tries < 1000; tries++)); do
     ! ip link show eth0 >/dev/null 2>&1 || break
