@@ -75,6 +75,10 @@ cd /
 
 [ -f /etc/ssh/ssh_host_ed25519_key ] || ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key
 "$python" -I /etc/metadata.py /etc/metadata.json 2>/var/log/metadata.log &
+for ((tries = 0; tries < 500; tries++)); do
+    ! (: </dev/tcp/169.254.169.254/80) 2>/dev/null || break
+    sleep 0.02
+done
 /usr/sbin/sshd -E /var/log/sshd.log
 echo ready
 # Whatever is left without a parent ends up here.

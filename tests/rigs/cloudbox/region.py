@@ -190,11 +190,10 @@ def run(box: Box, words: list[str]) -> int:
 
     An interrupt goes to the command, which ends when it likes.
     """
-    before = signal.signal(signal.SIGINT, lambda *_: None)
+    entering = command(box, ["env", "--default-signal=INT", *words])
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        return subprocess.run(
-            command(box, words), check=False, env=home.environment(box)
-        ).returncode
+        return subprocess.run(entering, check=False, env=home.environment(box)).returncode
     finally:
         signal.signal(signal.SIGINT, before)
 
