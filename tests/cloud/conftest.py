@@ -28,6 +28,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Let warnings be errors only where they are about what is ours."""
     for line in ("ignore", "error:::runhouse", "error:::tests", "error::pytest.PytestWarning"):
         config.addinivalue_line("filterwarnings", line)
+    # Those lines are for tests only. In the end SkyPilot's server still runs, as a process of ours.
+    warnings.simplefilter("ignore")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
