@@ -74,7 +74,10 @@ make_venv() {
                 "Install them (Debian: apt-get install python3-venv) and try again."
     fi
     echo "Making ${venv#"$PWD/"} with $python"
-    "$python" -m venv --clear "$venv" ||
+    # All but the environments of others, which are in there as well.
+    [ ! -d "$venv" ] ||
+        find "$venv" -mindepth 1 -maxdepth 1 ! -name peers ! -name cloud -exec rm -rf {} +
+    "$python" -m venv "$venv" ||
         fail "No virtual environment could be made with $python; the lines above say why." \
             "Debian: apt-get install python3-venv. Or name another Python: make PYTHON=/path/to/python3."
     echo "$python" >"$venv/made-with"
