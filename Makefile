@@ -1,16 +1,19 @@
 # What each target does is in scripts/. PYTHON=/path/to/python3 chooses the interpreter of .venv.
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test check bench docs venv lock clean
+.PHONY: help quickstart test test-cloud check bench docs venv lock clean
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' Makefile | expand -t 20
 
 quickstart: ## run an example through the whole path, here or on HOST=user@box
 	@scripts/quickstart.sh $(HOST)
 
 test: ## run all tests; ARGS="-k name" chooses
 	@scripts/test.sh $(ARGS)
+
+test-cloud: ## run the tests of clouds, in a region of their own; ARGS are for pytest
+	@scripts/test-cloud.sh $(ARGS)
 
 check: ## format, lint, types, layers, spelling, style figures
 	@scripts/check.sh

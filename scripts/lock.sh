@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Write requirements/*.txt anew: what to install, exactly, with hashes and without naming any index.
 # Every file agrees with the ones before it, so that all of them can live in one environment; but for
-# those of the peers in the measurements, each of which has its own.
+# those of clouds, and of the peers in the measurements, which have their own.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -30,6 +30,9 @@ echo "uv" | lock uv - --constraint requirements/base.txt
 lock build --group build --constraint requirements/base.txt
 lock dev pyproject.toml --group dev --constraint requirements/base.txt --constraint requirements/build.txt
 lock bench pyproject.toml --group bench --constraint requirements/dev.txt
+# Both agree where they can, so that little is fetched twice.
+lock cloud-machine --group cloud-machine
+lock cloud pyproject.toml --extra sky --group cloud --constraint requirements/cloud-machine.txt
 for peer in dask ray rpyc runhouse; do
     lock "peer-$peer" --group "peer-$peer"
 done

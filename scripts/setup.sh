@@ -5,15 +5,23 @@
 #   scripts/setup.sh dev             to test and check it
 #   scripts/setup.sh bench           to measure it
 #   scripts/setup.sh peer-NAME       to measure a peer, in .venv/peers/NAME
+#   scripts/setup.sh cloud           to test clouds, in .venv/cloud
 #
 # PYTHON=/path/to/python chooses the interpreter; otherwise the newest of 3.10 and later is taken.
 # Nothing is done, in a few milliseconds, when all of it is there already.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/pip_settings.sh
 
 level="${1:-dev}"
 venv="$PWD/.venv"
-[[ "$level" != peer-* ]] || venv="$PWD/.venv/peers/${level#peer-}"
+newest=99
+if [[ "$level" = peer-* ]]; then
+    venv="$PWD/.venv/peers/${level#peer-}"
+elif [ "$level" = cloud ]; then
+    venv="$PWD/.venv/cloud"
+    newest=11 # the last one for the Ray that SkyPilot puts on machines, which have the same Python
+fi
 lock="requirements/$level.txt"
 stamp="$venv/ready-$level"
 
@@ -43,13 +51,14 @@ find_python() {
     local name version best="" best_minor=9
     for name in ${PYTHON:-python3 python3.10 python3.11 python3.12 python3.13 python3.14}; do
         version="$("$name" -c 'import sys; print(*sys.version_info[:2])' 2>/dev/null)" || continue
-        if [ "${version% *}" = 3 ] && [ "${version#* }" -gt "$best_minor" ]; then
+        if [ "${version% *}" = 3 ] && [ "${version#* }" -gt "$best_minor" ] &&
+            [ "${version#* }" -le "$newest" ]; then
             best="$name"
             best_minor="${version#* }"
         fi
     done
     if [ -z "$best" ]; then
-        fail "No Python for runhouse was found. It needs 3.10 or newer, and looked for:" \
+        fail "No Python for this was found. It needs 3.10 or newer$([ "$newest" = 99 ] || echo ", up to 3.$newest"), and looked for:" \
             "${PYTHON:-python3, python3.10 and later in PATH}." \
             "Install one (Debian 12 and later: apt-get install python3-venv), or name one: make PYTHON=/path/to/python3."
     fi
@@ -65,23 +74,13 @@ make_venv() {
                 "Install them (Debian: apt-get install python3-venv) and try again."
     fi
     echo "Making ${venv#"$PWD/"} with $python"
-    "$python" -m venv --clear "$venv" ||
+    # All but the environments of others, which are in there as well.
+    [ ! -d "$venv" ] ||
+        find "$venv" -mindepth 1 -maxdepth 1 ! -name peers ! -name cloud -exec rm -rf {} +
+    "$python" -m venv "$venv" ||
         fail "No virtual environment could be made with $python; the lines above say why." \
             "Debian: apt-get install python3-venv. Or name another Python: make PYTHON=/path/to/python3."
     echo "$python" >"$venv/made-with"
-}
-
-# uv does not read pip's configuration. Whoever told pip where packages are means it for uv as well.
-follow_pip_settings() {
-    local settings value
-    settings="$("$venv/bin/python" -m pip config list 2>/dev/null)" || return 0
-    pip_setting() {
-        sed -n "s/^[a-z:]*\.\{1,2\}$1='\(.*\)'\$/\1/p" <<<"$settings" | head -n 1
-    }
-    value="$(pip_setting index-url)"
-    [ -z "$value" ] || export UV_DEFAULT_INDEX="${UV_DEFAULT_INDEX:-$value}"
-    value="$(pip_setting cert)"
-    [ -z "$value" ] || export SSL_CERT_FILE="${SSL_CERT_FILE:-$value}"
 }
 
 install() {
@@ -90,7 +89,7 @@ install() {
         "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes \
             --requirement requirements/uv.txt
     fi
-    follow_pip_settings
+    follow_pip_settings "$venv/bin/python"
     echo "Installing $lock"
     "$uv" pip install --quiet --python "$venv/bin/python" --require-hashes --requirement "$lock"
     [[ "$level" != peer-* ]] || return 0
@@ -98,7 +97,7 @@ install() {
         --build-constraints requirements/build.txt --editable .
 }
 
-[ -f "$lock" ] || fail "There is no $lock. The argument must be base, dev, bench or peer-NAME."
+[ -f "$lock" ] || fail "There is no $lock. The argument must be base, dev, bench, cloud or peer-NAME."
 ! is_ready || exit 0
 
 # Two makes at once: the second waits, then finds everything done.

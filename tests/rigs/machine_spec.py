@@ -122,7 +122,7 @@ def _hashed(password: str) -> str:
     return done.stdout.strip()
 
 
-def _database(name: str, row: str) -> str:
+def with_row(name: str, row: str) -> str:
     """Return a database of users or groups of the outside with one row of our own."""
     own = row.split(":")
     rows = []
@@ -143,7 +143,7 @@ def _add_user(disk: Disk, spec: MachineSpec) -> None:
         "shadow": (f"{spec.user}:{hashed}:19000:0:99999:7:::", 0o600),
     }
     for name, (row, mode) in rows.items():
-        disk.add_file(f"/etc/{name}", _database(name, row), mode)
+        disk.add_file(f"/etc/{name}", with_row(name, row), mode)
     disk.add_folder(spec.home, 0o755, uid)
     if spec.authorized_key is not None:
         disk.add_folder(f"{spec.home}/.ssh", 0o700, uid)

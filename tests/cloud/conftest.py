@@ -1,0 +1,82 @@
+"""The region in which the tests of clouds run; scripts/test-cloud.sh makes it, and runs them."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.rigs.cloudbox.box import DIR_VARIABLE, Box
+from tests.rigs.cloudbox.inside import Region
+from tests.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # SkyPilot is not as strict as these tests
+    import sky
+
+_TIMEOUT_S = 300
+_LOG_TAIL = 4000
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let warnings be errors only where they are about what is ours."""
+    for line in ("ignore", "error:::runhouse", "error:::tests", "error::pytest.PytestWarning"):
+        config.addinivalue_line("filterwarnings", line)
+    # Those lines are for tests only. In the end SkyPilot's server still runs, as a process of ours.
+    warnings.simplefilter("ignore")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each test the time that launching takes."""
+    for item in items:
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(_TIMEOUT_S))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show with a failed test what the region and SkyPilot have said last."""
+    report = yield
+    if report.failed:
+        logs = [
+            *sorted(Box.chosen().logs.glob("*.log")),
+            Path("~/.sky/api_server/server.log").expanduser(),
+            *sorted(Path("~/sky_logs").expanduser().glob("*/provision.log"))[-1:],
+        ]
+        for log in logs:
+            if log.is_file():
+                report.sections.append((str(log), log.read_text(errors="replace")[-_LOG_TAIL:]))
+    return report
+
+
+@pytest.fixture(scope="session")
+def region() -> Iterator[Region]:
+    """Give the region, and check in the end that nothing is left in it."""
+    if DIR_VARIABLE not in os.environ:
+        pytest.exit("These tests run in a region of their own: make test-cloud", returncode=2)
+    made = Region(Box.chosen())
+    yield made
+    try:
+        wait_until(lambda: not made.leftovers(), timeout_s=10)
+    except AssertionError:
+        pytest.fail("left in the region: " + "; ".join(made.leftovers()))
+
+
+@pytest.fixture(scope="session")
+def cluster_name(region: Region) -> Iterator[str]:
+    """Give the name of a cluster of one host, which SkyPilot has launched by itself."""
+    del region  # which looks at what is left after the cluster is gone
+    name = "shared"
+    task = sky.Task(num_nodes=1)
+    task.set_resources(sky.Resources(infra="aws", cpus="2+"))
+    sky.get(sky.launch(task, cluster_name=name))
+    yield name
+    sky.get(sky.down(name))
