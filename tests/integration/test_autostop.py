@@ -22,7 +22,6 @@ from runhouse.server.daemon import ServerConfig
 from runhouse.version import __version__
 from runhouse.wire.messages import Scope
 from tests.integration import sample, sample_autostop
-from tests.rigs.http import Http, http_of
 from tests.waiting import is_running, wait_until
 
 if TYPE_CHECKING:
@@ -91,13 +90,7 @@ def config(session_home: Path) -> Iterator[ServerConfig]:
     yield made
     rh.here.disconnect()
     rh.here.stop()
-
-
-@pytest.fixture
-def api(config: ServerConfig) -> Http:
-    """Give the HTTP API of the server."""
-    assert config.minute_s == MINUTE_S
-    return http_of(rh.here)
+    (root / "autostop.json").unlink()
 
 
 @pytest.fixture
@@ -108,12 +101,6 @@ def pulses(config: ServerConfig, tmp_path: Path) -> Iterator[Pulses]:
     (tmp_path / "until").touch()
     set_autostop(-1)
     wait_until(lambda: not autostop().in_use, WAIT_S)
-
-
-def test_nothing_is_told_until_it_is_set(api: Http, config: ServerConfig) -> None:
-    assert rh.here.status().autostop is None
-    assert api("GET", "/autostop").json is None
-    assert not Path(config.root, "autostop.json").exists()
 
 
 # -- what is use, and what is not -----------------------------------------------------------------
@@ -334,81 +321,3 @@ def test_a_pulse_ends_with_the_server(pulses: Pulses, config: ServerConfig, tmp_
     start_server(config)
     assert "Traceback" not in log.read_text()[before:]
     assert not pulses.path.exists()
-
-
-# -- the page -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("body", "name"),
-    [
-        ({}, "autostop_mins"),
-        ({"autostop_mins": None}, "autostop_mins"),
-        ({"autostop_mins": 0}, "autostop_mins"),
-        ({"autostop_mins": -2}, "autostop_mins"),
-        ({"autostop_mins": 1.5}, "autostop_mins"),
-        ({"autostop_mins": True}, "autostop_mins"),
-        ({"autostop_mins": "5"}, "autostop_mins"),
-        ({"autostop_mins": 10**7}, "autostop_mins"),
-        ({"autostop_mins": 10**400}, "autostop_mins"),
-        ({"autostop_mins": 5, "pulse": "/bin/true"}, "pulse"),
-        ({"autostop_mins": 5, "pulse": None}, "pulse"),
-        ({"autostop_mins": 5, "pulse": ["/bin/true", 1]}, "pulse"),
-        ({"autostop_mins": 5, "pulse": [""]}, "pulse"),
-        ({"autostop_mins": 5, "pulse": ["/bin/true", "a\0b"]}, "pulse"),
-        ({"autostop_mins": 5, "stops": "terminate"}, "stops"),
-        ({"autostop_mins": 5, "stops": ["down"]}, "stops"),
-        ({"autostop_mins": 5, "stops": None}, "stops"),
-        ({"autostop_mins": 5, "minutes": 5}, "minutes"),
-    ],
-)
-def test_what_cannot_be_used_changes_nothing(body: dict[str, Any], name: str, api: Http) -> None:
-    set_autostop(77, stops="stop")
-    problem = api("PUT", "/autostop", body).problem(422, "invalid")
-    assert problem["parameter"] == name
-    assert name in problem["detail"]
-    told = api("GET", "/autostop").json
-    assert (told["autostop_mins"], told["stops"]) == (77, "stop")
-
-
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"5", b"null"])
-def test_what_is_no_object_is_refused(body: bytes, api: Http) -> None:
-    answer = api("PUT", "/autostop", body)
-    assert answer.status in (400, 422)
-    assert answer.headers["content-type"] == "application/problem+json"
-
-
-def test_the_page_tells_what_it_has_taken(api: Http) -> None:
-    answer = api("PUT", "/autostop", {"autostop_mins": 30})
-    assert answer.status == 200
-    told = answer.json
-    assert told.pop("idle_s") < 10
-    assert told.pop("left_s") > 30 * MINUTE_S - 10
-    assert told == {
-        "autostop_mins": 30,
-        "stops": "down",
-        "in_use": False,
-        "why": "",
-        "pulsed_at": None,
-        "pulse_error": "",
-    }
-    assert set(api("GET", "/status").json["autostop"]) == set(answer.json)
-
-
-def test_it_needs_the_full_token(api: Http) -> None:
-    looking = Http(api.path, rh.here.tokens.create("looking", read_only=True))
-    for method in ("GET", "PUT"):
-        looking(method, "/autostop", b'{"autostop_mins": 5}').problem(403, "forbidden")
-        Http(api.path, "")(method, "/autostop").problem(401, "unauthorized")
-    assert looking("GET", "/status").json["autostop"]["autostop_mins"] == 30
-    assert "pulse" not in looking("GET", "/status").json["autostop"]
-    for method in ("POST", "DELETE"):
-        api(method, "/autostop", {}).problem(405, "method-not-allowed")
-
-
-def test_it_is_described(api: Http) -> None:
-    page = api("GET", "/openapi.json").json["paths"]["/autostop"]
-    schema = page["put"]["requestBody"]["content"]["application/json"]["schema"]
-    assert set(schema["properties"]) == {"autostop_mins", "pulse", "stops"}
-    assert schema["required"] == ["autostop_mins"]
-    assert page["get"]["summary"]

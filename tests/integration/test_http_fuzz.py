@@ -53,9 +53,11 @@ def api(session_home: Path) -> Iterator[Http]:
         rh.function(function).to(rh.here)
     counter: Any = rh.module(sample.Counter).to(rh.here)
     counter(name="counter")
-    yield http_of(rh.here)
+    made = http_of(rh.here)
+    yield made
     rh.here.disconnect()
     rh.here.stop()
+    Path(made.path).with_name("autostop.json").unlink(missing_ok=True)
 
 
 def open_files(pid: int) -> int:
