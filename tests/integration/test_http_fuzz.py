@@ -53,9 +53,11 @@ def api(session_home: Path) -> Iterator[Http]:
         rh.function(function).to(rh.here)
     counter: Any = rh.module(sample.Counter).to(rh.here)
     counter(name="counter")
-    yield http_of(rh.here)
+    made = http_of(rh.here)
+    yield made
     rh.here.disconnect()
     rh.here.stop()
+    Path(made.path).with_name("autostop.json").unlink(missing_ok=True)
 
 
 def open_files(pid: int) -> int:
@@ -83,12 +85,14 @@ def unharmed(api: Http) -> Iterator[None]:
 
 
 def document_of(api: Http) -> dict[str, Any]:
-    """Return the description of the API, without what would make a worker for every request."""
+    """Return the description of the API, without what would start any worker or program."""
     document: dict[str, Any] = api("GET", "/openapi.json").json
     put = document["paths"]["/objects/{key}"]["put"]
     put["parameters"] = [p for p in put["parameters"] if p["name"] != "env"]
     del put["requestBody"]["content"][PICKLE]
     del document["paths"]["/call/counter/fail"]  # it is made to fail
+    autostop = document["paths"]["/autostop"]["put"]["requestBody"]["content"]["application/json"]
+    autostop["schema"]["properties"]["pulse"]["items"] = {"const": "true"}  # else it could be `rm`
     return document
 
 

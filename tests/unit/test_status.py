@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from runhouse.cli.clusters import show_status
 from runhouse.clusters.status import read_status
 
 GPU = {
@@ -37,6 +38,16 @@ WORKER = {
     "objects": 2,
     "calls": 3,
 }
+AUTOSTOP: dict[str, Any] = {
+    "autostop_mins": 30,
+    "stops": "down",
+    "in_use": True,
+    "why": "2 calls running",
+    "idle_s": 0.0,
+    "left_s": 1800.0,
+    "pulsed_at": 1.5e9,
+    "pulse_error": "",
+}
 ANSWER: dict[str, Any] = {
     "version": "0.1.0",
     "python_version": "3.12.1",
@@ -61,7 +72,47 @@ def test_an_answer_is_read() -> None:
 
 def test_it_goes_back_to_json() -> None:
     told = json.loads(json.dumps(read_status("box", ANSWER).to_json()))
-    assert told == {**ANSWER, "name": "box", "autostop_mins": None, "state": "up", "cloud": None}
+    own = {"name": "box", "autostop_mins": None, "autostop": None, "state": "up", "cloud": None}
+    assert told == {**ANSWER, **own}
+
+
+def test_what_is_told_about_autostop_is_read() -> None:
+    answer = {**ANSWER, "autostop": {**AUTOSTOP, "mood": "tired"}}
+    status = read_status("box", answer)
+    assert status.autostop is not None
+    assert status.autostop.why == "2 calls running"
+    assert status.autostop_mins == status.autostop.autostop_mins == 30
+    assert json.loads(json.dumps(status.to_json()))["autostop"] == AUTOSTOP
+    assert read_status("box", {**ANSWER, "autostop": None}).autostop is None
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ({}, "in use: 2 calls running"),
+        (
+            {"pulse_error": "exit code 1: no sky"},
+            "in use: 2 calls running (whoever stops it cannot be told of use: exit code 1: no sky)",
+        ),
+        ({"in_use": False, "left_s": 1681.0}, "down in 29 min unless used"),
+        ({"in_use": False, "left_s": 59.0, "stops": "stop"}, "stops in 1 min unless used"),
+        ({"in_use": False, "left_s": 0.0}, "down in 0 min unless used"),
+        ({"autostop_mins": -1, "left_s": None}, "never"),
+    ],
+)
+def test_autostop_is_shown_in_one_line(
+    told: dict[str, object], shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = {**ANSWER, "autostop": {**AUTOSTOP, **told}}
+    show_status(read_status("box", answer), as_json=False)
+    assert capsys.readouterr().out.splitlines()[1] == f"Autostop: {shown}"
+
+
+def test_nothing_is_shown_of_an_autostop_that_nobody_has_set(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    show_status(read_status("box", ANSWER), as_json=False)
+    assert "Autostop" not in capsys.readouterr().out
 
 
 def test_what_only_a_newer_server_tells_is_left_out() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,7 +27,7 @@ from runhouse.clusters.records import forget as forget_record
 from runhouse.errors import ClusterNotUpError, RunhouseError
 
 if TYPE_CHECKING:
-    from runhouse.clusters.status import ClusterStatus
+    from runhouse.clusters.status import AutostopStatus, ClusterStatus
 
 _LONGEST_NAME = 63
 
@@ -119,6 +120,8 @@ def show_status(answer: ClusterStatus, *, as_json: bool) -> None:
         f"server pid {answer.pid} ({megabytes(answer.memory_bytes)}), "
         f"{answer.running} running, {answer.objects} objects"
     )
+    if answer.autostop is not None:
+        print_line(f"Autostop: {_autostop(answer.autostop)}")
     nodes = [
         [
             node.hostname,
@@ -149,6 +152,19 @@ def show_status(answer: ClusterStatus, *, as_json: bool) -> None:
     if workers:
         print_line("")
         print_table(columns, workers)
+
+
+def _autostop(autostop: AutostopStatus) -> str:
+    """Return in a few words whether and when a cluster is stopped."""
+    if autostop.left_s is None:
+        return "never"
+    if autostop.in_use:
+        text = f"in use: {autostop.why}"
+    else:
+        verb = "stops" if autostop.stops == "stop" else "down"
+        text = f"{verb} in {math.ceil(autostop.left_s / 60)} min unless used"
+    failing = f" (whoever stops it cannot be told of use: {autostop.pulse_error})"
+    return text + failing if autostop.pulse_error else text
 
 
 def up(cluster: ClusterArgument = LOCAL_NAME, as_json: JsonOption = False) -> None:

@@ -62,6 +62,35 @@ class CloudStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class AutostopStatus:
+    """Hold how it stands with stopping a cluster that nobody uses.
+
+    A running call, a named run or a worker that computes is use; a connection alone is not.
+
+    Attributes:
+        autostop_mins: Idle minutes after which it is stopped; -1: never.
+        stops: What is then done to it: `"down"` (it is removed) or `"stop"`.
+        in_use: Whether it is in use now.
+        why: What it is in use for, for a person; empty when it is not.
+        idle_s: Seconds since its last use.
+        left_s: Seconds until it is stopped if nobody uses it; None: it never is.
+        pulsed_at: When whoever stops it was last told of its use, in seconds since the epoch; None:
+            not yet.
+        pulse_error: Why that has failed the last time; empty when it has not. While it fails, the
+            cluster may be stopped in mid-use.
+    """
+
+    autostop_mins: int
+    stops: str
+    in_use: bool
+    why: str
+    idle_s: float
+    left_s: float | None
+    pulsed_at: float | None
+    pulse_error: str
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterStatus:
     """Hold the state of a cluster.
 
@@ -76,7 +105,8 @@ class ClusterStatus:
         objects: How many objects are held.
         nodes: The machines, the head first.
         workers: The worker processes.
-        autostop_mins: Idle minutes after which the cluster goes down, or None: it never does.
+        autostop_mins: Idle minutes after which the cluster is stopped; -1 or None: it never is.
+        autostop: How it stands with that; None when the server was told nothing about it.
         state: `"up"`, or for machines of a cloud also `"launching"`, `"stopped"` and `"down"`.
         cloud: What was launched and what it costs; None for hosts of your own.
     """
@@ -94,6 +124,7 @@ class ClusterStatus:
     autostop_mins: int | None = None
     state: str = "up"
     cloud: CloudStatus | None = None
+    autostop: AutostopStatus | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the status as a JSON object."""
@@ -112,7 +143,17 @@ def read_status(name: str, answer: Mapping[str, Any]) -> ClusterStatus:
         for node in answer["nodes"]
     ]
     workers = tuple(_known(WorkerStatus, worker) for worker in answer["workers"])
-    return _known(ClusterStatus, answer, name=name, nodes=tuple(nodes), workers=workers)
+    told = answer.get("autostop")
+    autostop = _known(AutostopStatus, told) if told is not None else None
+    return _known(
+        ClusterStatus,
+        answer,
+        name=name,
+        nodes=tuple(nodes),
+        workers=workers,
+        autostop=autostop,
+        autostop_mins=autostop.autostop_mins if autostop is not None else None,
+    )
 
 
 def _known(kind: Callable[..., T], values: Mapping[str, Any], **others: object) -> T:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from runhouse import extras
 from runhouse.files import write_private
 from runhouse.server.auth import Tokens, read_or_make_token
+from runhouse.server.autostop import Keeper
 from runhouse.server.data import DataSocket
 from runhouse.server.index import Index
 from runhouse.server.journals import Journals
@@ -54,6 +55,7 @@ class ServerConfig:
         idle_s: Ends itself after this long with nobody connected and nothing running; 0: never.
         port: TCP port on 127.0.0.1 on which HTTP is served as well; 0: none.
         keep_runs_days: How long recorded runs are kept after their end.
+        minute_s: How long a minute of autostop is; tests shorten it.
     """
 
     root: str
@@ -64,6 +66,7 @@ class ServerConfig:
     idle_s: float = 0.0
     port: int = 0
     keep_runs_days: float = 30.0
+    minute_s: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +151,7 @@ class Daemon:
             lambda worker_id: self.workers.find(worker_id) is not None,
         )
         self.runs = Runs(journals, self.workers)
+        self.keeper = Keeper(self.paths.autostop, self.workers, journals, config.minute_s)
         self._active_at = time.monotonic()
         self._stopping = asyncio.Event()
         self._http: asyncio.Task[None] | None = None
@@ -182,6 +186,7 @@ class Daemon:
         tasks = [
             asyncio.create_task(data.serve(data_listener)),
             asyncio.create_task(self._watch_idle()),
+            asyncio.create_task(self.keeper.run()),
         ]
         for listener in http_listeners:
             loop.add_reader(listener, self._load_http, http_listeners)
@@ -246,6 +251,7 @@ class Daemon:
             "memory_bytes": resident_bytes(self.info.pid),
             "running": self.workers.total("running"),
             "objects": self.workers.total("objects"),
+            "autostop": self.keeper.to_json(),
             "nodes": [node.to_json()],
             "workers": [
                 {

@@ -85,6 +85,10 @@ class Journals:
         self._prune()
         return sorted(self._runs().values(), key=lambda info: info.created_at, reverse=True)
 
+    def going(self) -> list[RunInfo]:
+        """Return the recorded runs that go on; reads no file."""
+        return [info for info in (self._loaded or {}).values() if info.status not in ENDED]
+
     def find(self, key: str) -> RunInfo | None:
         """Return the run with an id, or the newest one with a name, or None."""
         found = self._runs().get(key)

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from runhouse.server.answers import EVENTS_TYPE, LINES_TYPE, PICKLE_TYPE
+from runhouse.server.autostop import LONGEST_MINS, NEVER, STOPS
 from runhouse.server.conversation import Conversation, WorkerSource, once
 from runhouse.server.names import PATTERN
 from runhouse.server.problem import MEDIA_TYPE, SORTS, ProblemError
@@ -151,7 +152,23 @@ def _fixed() -> dict[str, Json]:
             "put": _operation("Bound what the workers of an env take", body=_LIMITS),
         },
     }
-    return pages | _pages_of_runs() | _pages_of_tokens()
+    return pages | _page_of_autostop() | _pages_of_runs() | _pages_of_tokens()
+
+
+def _page_of_autostop() -> dict[str, Json]:
+    minutes: Json = {"type": "integer", "minimum": NEVER, "maximum": LONGEST_MINS}
+    body = _object(
+        ["autostop_mins"],
+        autostop_mins=minutes | {"not": {"const": 0}},
+        pulse={"type": "array", "items": _TEXT},
+        stops={"enum": STOPS},
+    )
+    return {
+        "/autostop": {
+            "get": _operation("Tell whether the host is in use, and when it is stopped"),
+            "put": _operation("Take when the host is stopped, and what keeps it up", body=body),
+        }
+    }
 
 
 def _pages_of_runs() -> dict[str, Json]:

@@ -50,6 +50,11 @@ class ServerPaths:
         return self.root / "tokens.json"
 
     @property
+    def autostop(self) -> Path:
+        """Return the file of the autostop setting (JSON, one line)."""
+        return self.root / "autostop.json"
+
+    @property
     def objects(self) -> Path:
         """Return the directory of objects on disk."""
         return self.root / "objects"

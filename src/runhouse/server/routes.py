@@ -1,4 +1,4 @@
-"""Requests that the server answers by itself: keys, runs, limits and tokens."""
+"""Requests that the server answers by itself: keys, runs, limits, autostop and tokens."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from runhouse.server.autostop import LONGEST_MINS, NEVER, STOPS, Setting
 from runhouse.server.fields import Query, is_boolean, is_count, read_object, refuse, take
 from runhouse.server.names import RULE, is_name
 from runhouse.server.problem import ProblemError
@@ -41,6 +42,8 @@ class Routes:
             Route("/objects/{key}", self.delete_one, methods=["DELETE"]),
             Route("/limits/{env}", self.limits, methods=["GET"]),
             Route("/limits/{env}", self.set_limits, methods=["PUT"]),
+            Route("/autostop", self.autostop, methods=["GET"]),
+            Route("/autostop", self.set_autostop, methods=["PUT"]),
             Route("/runs", self.runs),
             Route("/runs/cancel", self.cancel_all, methods=["POST"]),
             Route("/runs/{id}", self.run),
@@ -108,6 +111,26 @@ class Routes:
         self._daemon.workers.set_limits(env, limits)
         return JSONResponse(limits.to_meta())
 
+    # -- autostop -----------------------------------------------------------------------------
+
+    async def autostop(self, _: Request) -> Response:
+        """Tell whether the host is in use, and when it is stopped; null when nobody has set it."""
+        await self._daemon.workers.refresh()
+        return JSONResponse(self._daemon.keeper.to_json())
+
+    async def set_autostop(self, request: Request) -> Response:
+        """Take what stops the host when, and how it is told that the host is in use."""
+        asked = await read_object(request, ("autostop_mins", "pulse", "stops"))
+        minutes = f"a whole number of minutes from 1 to {LONGEST_MINS}, or {NEVER}: never"
+        command = "a list of texts, a program and its arguments"
+        setting = Setting(
+            take(asked, "autostop_mins", _is_autostop, minutes),
+            tuple(take(asked, "pulse", _is_command, command, [])),
+            take(asked, "stops", STOPS.__contains__, f"one of {', '.join(STOPS)}", STOPS[0]),
+        )
+        self._daemon.keeper.set(setting)
+        return JSONResponse(self._daemon.keeper.to_json())
+
     # -- runs ---------------------------------------------------------------------------------
 
     async def runs(self, _: Request) -> Response:
@@ -172,3 +195,12 @@ async def _force(request: Request) -> bool:
 
 def _is_list_of_texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _is_autostop(value: Any) -> bool:
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    return is_whole and (value == NEVER or 1 <= value <= LONGEST_MINS)
+
+
+def _is_command(value: Any) -> bool:
+    return _is_list_of_texts(value) and value[:1] != [""] and "\0" not in "".join(value)
