@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from runhouse.cli.clusters import ClusterArgument, find
+from runhouse.cli.clusters import ClusterArgument, find_up
 from runhouse.cli.output import print_json, print_line, remote_errors_told, told
 from runhouse.client.endpoint import Target
 from runhouse.client.run import Run
@@ -77,7 +77,7 @@ def call(
     with told(as_json=as_json, **facts), remote_errors_told(as_json=as_json, **facts):
         given = (tuple(map(value_of, arg or ())), _arguments(named or ()))
         options = call_options(run_name=run_name, timeout=timeout)
-        calling = _Calling(find(cluster), what, given, options)
+        calling = _Calling(find_up(cluster), what, given, options)
         if not background:
             calling.show_result(as_json=as_json)
             return
