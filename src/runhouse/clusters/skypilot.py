@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import logging
 import os
 import queue
 import re
@@ -42,11 +41,6 @@ from runhouse.files import private_directory, write_private
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
-
-# What SkyPilot says by itself goes where its progress goes: standard output is the user's.
-for _handler in logging.getLogger("sky").handlers:
-    if isinstance(_handler, logging.StreamHandler):
-        _handler.setStream(sys.stderr)
 
 _ANSWER_S = 180.0
 _QUOTA = re.compile(r"quota|limit ?exceeded|maxspotinstancecount", re.IGNORECASE)
