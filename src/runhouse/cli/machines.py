@@ -262,15 +262,19 @@ def cost(
     Those that are there, and those that have gone since; the clouds' own bills count.
     """
     with told(as_json=as_json):
-        found: list[dict[str, Any]] = skypilot().costs(days)
-        total = sum(each["cost"] for each in found)
-        if as_json:
-            print_json({"days": days, "total": total, "clusters": found})
-            return
-        rows = [
-            [each["name"], each["state"], span(each["seconds"]), dollars(each["cost"])]
-            + [each["machines"]]
-            for each in found
-        ]
-        print_table(["NAME", "STATE", "UP FOR", "COST", "MACHINES"], rows)
-        print_line(f"Total: {dollars(total)}")
+        show_costs(skypilot().costs(days), days, as_json=as_json)
+
+
+def show_costs(found: list[dict[str, Any]], days: int, *, as_json: bool) -> None:
+    """Print what each cluster has cost, and all of them together."""
+    total = sum(each["cost"] for each in found)
+    if as_json:
+        print_json({"days": days, "total": total, "clusters": found})
+        return
+    rows = [
+        [each["name"], each["state"], span(each["seconds"]), dollars(each["cost"])]
+        + [each["machines"]]
+        for each in found
+    ]
+    print_table(["NAME", "STATE", "UP FOR", "COST", "MACHINES"], rows)
+    print_line(f"Total: {dollars(total)}")

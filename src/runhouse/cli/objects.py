@@ -44,17 +44,19 @@ def get(
 ) -> None:
     """Show a stored object as Python does, or copy it into a file."""
     facts: dict[str, Any] = {"name": cluster, "key": key}
-    with told(as_json=as_json, **facts), remote_errors_told(as_json=as_json, **facts):
-        # What is only shown is written there, where its class is known.
-        answer = "pickle" if output is not None else "json" if as_json else "repr"
-        calls, options = find_up(cluster).calls, CallOptions(logs=False)
-        value = calls.call(Target(key=key), "get", key, NO_ARGUMENTS, options, answer=answer)
-        if output is not None:
-            output.write(dumps_whole(value, what="the object"))
-        elif as_json:
-            print_json(value)
-        else:
-            print_line(value)
+    with told(as_json=as_json, **facts):
+        calls = find_up(cluster).calls
+        with remote_errors_told(as_json=as_json, **facts):
+            # What is only shown is written there, where its class is known.
+            answer = "pickle" if output is not None else "json" if as_json else "repr"
+            options = CallOptions(logs=False)
+            value = calls.call(Target(key=key), "get", key, NO_ARGUMENTS, options, answer=answer)
+            if output is not None:
+                output.write(dumps_whole(value, what="the object"))
+            elif as_json:
+                print_json(value)
+            else:
+                print_line(value)
 
 
 def put(

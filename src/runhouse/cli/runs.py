@@ -175,7 +175,7 @@ def result(
     Of a generator, all items. A run that goes on is not waited for without --wait or --timeout.
     """
     facts: dict[str, Any] = {"name": run}
-    with told(as_json=as_json, **facts), remote_errors_told(as_json=as_json, **facts):
+    with told(as_json=as_json, **facts):
         if timeout is not None:
             seconds("timeout", timeout)
         found = find_up(cluster).get_run(run)
@@ -183,4 +183,5 @@ def result(
         if status in _GOING and not wait and timeout is None:
             msg = f"There is no result of {run} yet. The run is {status}. Wait for it with --wait."
             raise CallError(msg)
-        show_value(found.result(timeout), as_json=as_json)
+        with remote_errors_told(as_json=as_json, **facts):
+            show_value(found.result(timeout), as_json=as_json)
