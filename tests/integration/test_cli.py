@@ -75,7 +75,7 @@ def test_the_help_of_all_tells_the_exit_codes(rh: Cli) -> None:
 def test_what_is_wrong_is_told_with_what_is_near(rh: Cli) -> None:
     done = rh("statsu")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "Did you mean 'status'?" in done.stderr
+    assert "Did you mean 'status', 'start'?" in done.stderr
     assert rh("run", "box").returncode == 2
     assert rh("status", "--jsno").returncode == 2
     assert rh("up", "no good").returncode == 2

@@ -154,9 +154,9 @@ def _row(seen: Seen, *, everything: bool) -> list[str]:
 
 
 def status(cluster: ClusterArgument = LOCAL_NAME, as_json: JsonOption = False) -> None:
-    """Show what runs on a cluster, and what its machines cost; launch nothing.
+    """Show what runs on a cluster, and what it costs.
 
-    Ends with code 3 when it is not up.
+    Nothing is launched for it. Ends with code 3 when it is not up.
     """
     with told(as_json=as_json, name=cluster, up=False):
         found = find(cluster)

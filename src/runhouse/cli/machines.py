@@ -139,10 +139,10 @@ def start(cluster: ClusterArgument = LOCAL_NAME, as_json: JsonOption = False) ->
 
 
 def stop(cluster: ClusterArgument = LOCAL_NAME, as_json: JsonOption = False) -> None:
-    """Stop the machines of a cluster; of hosts of your own, the server.
+    """Stop a cluster's machines, or the server there.
 
-    Running calls and what is in memory are lost. Machines of a cloud keep their disks, which cost a
-    little; hosts of your own stay as they are.
+    Machines of a cloud are stopped, and keep their disks, which cost a little. Hosts of your own
+    stay as they are; their server is stopped. Running calls and what is in memory are lost.
     """
     with told(as_json=as_json, name=cluster):
         stopped = find(cluster).stop()
@@ -167,9 +167,9 @@ def down(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove the machines of clusters, with all that is on them; safe to repeat.
+    """Remove machines of a cloud; safe to repeat.
 
-    The definitions are kept, and `rh up` launches such machines again.
+    All that is on them is lost. The definitions are kept: `rh up` launches such machines again.
     """
     with told(as_json=as_json, names=clusters):
         found = [_of_machines(name) for name in dict.fromkeys(clusters)]
@@ -233,9 +233,10 @@ def keep_warm(
     ] = -1,
     as_json: JsonOption = False,
 ) -> None:
-    """Keep a cluster from going by itself, or change after how many idle minutes it does.
+    """Say after how many idle minutes machines go.
 
-    If the cluster is saved, this is too. Hosts of your own never stop by themselves.
+    Without --mins, they never go by themselves. If the cluster is saved, this is too. Hosts of your
+    own never stop by themselves.
     """
     with told(as_json=as_json, name=cluster):
         found = find(cluster).keep_warm(mins)
@@ -257,9 +258,10 @@ def cost(
     ] = _DAYS,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what clusters of cloud machines have cost, as SkyPilot estimates it.
+    """Show what machines of a cloud have cost.
 
-    Those that are there, and those that have gone since; the clouds' own bills count.
+    Those that are there, and those that have gone since, as SkyPilot estimates it. What is to be
+    paid is in the clouds' own bills.
     """
     with told(as_json=as_json):
         show_costs(skypilot().costs(days), days, as_json=as_json)
