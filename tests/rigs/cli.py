@@ -30,6 +30,7 @@ class Cli:
     home: Path
     address: str = ""
     environ: dict[str, str] = field(default_factory=dict)
+    timeout_s: float = 60
 
     def __call__(self, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -39,7 +40,7 @@ class Cli:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=self.timeout_s,
         )
 
     def json(self, *words: str, code: int = 0) -> Any:
