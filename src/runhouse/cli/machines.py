@@ -31,8 +31,8 @@ from runhouse.errors import RunhouseError
 _DAYS = 30
 
 
-def _text(metavar: str, help: str) -> Any:  # noqa: A002 - typer's word
-    return typer.Option(metavar=metavar, help=help)
+def _text(metavar: str, meaning: str) -> Any:
+    return typer.Option(metavar=metavar, help=meaning)
 
 
 def up(
