@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 import runhouse as rh
+from runhouse.clusters.status import CloudStatus, ClusterStatus
 from runhouse.server.problem import SORTS
 
 ROOT = Path(__file__).parents[2]
@@ -21,13 +24,16 @@ PAGES = [
     "docs/runs.md",
     "docs/objects.md",
     "docs/http.md",
+    "docs/on-demand.md",
 ]
-_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^```python( \w+)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_NEEDS_CLOUD = " cloud"
 
 
-def blocks(page: str) -> list[str]:
-    """Return the Python blocks of a page."""
-    return _BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))
+def blocks(page: str, mark: str = "") -> list[str]:
+    """Return the Python blocks of a page that have a mark, or those that have none."""
+    found = _BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))
+    return [block for its_mark, block in found if its_mark == mark]
 
 
 @pytest.mark.timeout(60)
@@ -40,6 +46,17 @@ def test_the_blocks_of_a_page_run(page: str, tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=50)
     assert done.returncode == 0, done.stderr
     rh.here.stop()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_blocks_that_need_a_cloud_are_programs(page: str) -> None:
+    program = ast.parse("\n".join(blocks(page, _NEEDS_CLOUD)))
+    members = [each.attr for each in ast.walk(program) if isinstance(each, ast.Attribute)]
+    known = {*dir(rh), *dir(rh.OnDemandCluster), *dir(rh.Function)}
+    known |= {each.name for kind in (ClusterStatus, CloudStatus) for each in fields(kind)}
+    assert set(members) <= known, "they are those of clusters, functions and their status"
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert set(re.findall(r"^```python( .*)$", text, re.MULTILINE)) <= {_NEEDS_CLOUD}
 
 
 def test_links_between_pages_lead_somewhere() -> None:

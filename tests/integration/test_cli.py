@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
-import select
 import signal
 import subprocess
 import sys
@@ -16,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from runhouse.cli.main import app
-from tests.rigs.cli import RH, Cli, environment, record
+from tests.rigs.cli import RH, Cli, environment, on_terminal, record
 from tests.rigs.clusters import private_sshd
 from tests.rigs.sshd import free_port
 from tests.waiting import wait_until
@@ -28,7 +26,8 @@ pytestmark = pytest.mark.timeout(60)
 
 COMMANDS = [
     *("list", "status", "up", "ssh", "run", "call", "runs", "logs", "result", "cancel"),
-    *("keys", "get", "put", "rename", "delete", "stop", "forget"),
+    *("keys", "get", "put", "rename", "delete", "stop", "start", "down", "keep-warm", "cost"),
+    "forget",
 ]
 
 
@@ -76,7 +75,7 @@ def test_the_help_of_all_tells_the_exit_codes(rh: Cli) -> None:
 def test_what_is_wrong_is_told_with_what_is_near(rh: Cli) -> None:
     done = rh("statsu")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "Did you mean 'status'?" in done.stderr
+    assert "Did you mean 'status', 'start'?" in done.stderr
     assert rh("run", "box").returncode == 2
     assert rh("status", "--jsno").returncode == 2
     assert rh("up", "no good").returncode == 2
@@ -142,7 +141,7 @@ def test_the_list_has_all_even_what_cannot_be_used(rh: Cli) -> None:
 
 def test_forgetting_asks_first(rh: Cli) -> None:
     record(rh.home, "old", host=["old.invalid"])
-    assert rh("forget", "old").returncode == 1
+    assert "no terminal on which to ask" in rh("forget", "old").stderr
     refused = rh.json("forget", "old", code=2)
     assert (refused["forgotten"], "--yes" in refused["message"]) == (False, True)
     assert "old" in rh("list").stdout
@@ -254,32 +253,6 @@ def _runs(word: str) -> bool:
 # -- a shell, on a terminal ----------------------------------------------------------------------
 
 
-def on_terminal(rh: Cli, words: list[str], typed: str) -> tuple[int, str]:
-    """Run a command on a terminal, type, and return its code and what was shown."""
-    terminal, inside = pty.openpty()
-    process = subprocess.Popen(
-        [RH, *words],
-        stdin=inside, stdout=inside, stderr=inside,
-        env={**rh.environ, "SHELL": "/bin/sh", "TERM": "xterm"}, start_new_session=True,
-    )  # fmt: skip
-    os.close(inside)
-    os.write(terminal, typed.encode())
-    shown, deadline = b"", time.monotonic() + 30
-    while True:
-        ready, _, _ = select.select([terminal], [], [], deadline - time.monotonic())
-        try:
-            piece = os.read(terminal, 4096) if ready else b""
-        except OSError:  # how Linux says that nobody has the terminal open any more
-            piece = b""
-        if not piece:
-            break
-        shown += piece
-    os.close(terminal)
-    if time.monotonic() > deadline:
-        process.kill()
-    return process.wait(), shown.decode()
-
-
 @pytest.mark.parametrize("name", ["local", "box"])
 def test_ssh_gives_a_shell(rh: Cli, name: str) -> None:
     code, shown = on_terminal(rh, ["ssh", name], "echo $((40+2)); exit 5\n")
@@ -306,7 +279,7 @@ def test_the_shell_completes_commands_and_clusters(rh: Cli) -> None:
         assert done.stderr == ""
         return done.stdout.split()
 
-    assert complete("rh st") == ["status", "stop"]
+    assert complete("rh st") == ["status", "stop", "start"]
     assert complete("rh status b") == ["box"]
     assert set(complete("rh run ")) >= {"box", "gone", "local"}
     assert complete("rh status b", RH_SSH_PERSIST_S="soon") == []

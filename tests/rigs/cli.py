@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import select
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +30,7 @@ class Cli:
     home: Path
     address: str = ""
     environ: dict[str, str] = field(default_factory=dict)
+    timeout_s: float = 60
 
     def __call__(self, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -36,7 +40,7 @@ class Cli:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=self.timeout_s,
         )
 
     def json(self, *words: str, code: int = 0) -> Any:
@@ -47,10 +51,10 @@ class Cli:
         return json.loads(done.stdout)
 
 
-def record(home: Path, name: str, **fields: object) -> None:
+def record(home: Path, name: str, kind: str = "byo", **fields: object) -> None:
     folder = home / "clusters"
     folder.mkdir(mode=0o700, exist_ok=True)
-    text = {"version": 1, "kind": "byo", "name": name, **fields}
+    text = {"version": 1, "kind": kind, "name": name, **fields}
     (folder / f"{name}.json").write_text(json.dumps(text))
 
 
@@ -59,6 +63,32 @@ def environment(home: Path) -> dict[str, str]:
     environ = {key: value for key, value in os.environ.items() if not key.startswith("RH_")}
     environ |= {"RH_HOME": str(home), "RH_LOCAL_IDLE_S": "60", "RH_CONNECT_TIMEOUT_S": "5"}
     return environ | {"TERM": "dumb"}
+
+
+def on_terminal(rh: Cli, words: list[str], typed: str) -> tuple[int, str]:
+    """Run a command on a terminal, type, and return its code and what was shown."""
+    terminal, inside = pty.openpty()
+    process = subprocess.Popen(
+        [RH, *words],
+        stdin=inside, stdout=inside, stderr=inside,
+        env={**rh.environ, "SHELL": "/bin/sh", "TERM": "xterm"}, start_new_session=True,
+    )  # fmt: skip
+    os.close(inside)
+    os.write(terminal, typed.encode())
+    shown, deadline = b"", time.monotonic() + 30
+    while True:
+        ready, _, _ = select.select([terminal], [], [], deadline - time.monotonic())
+        try:
+            piece = os.read(terminal, 4096) if ready else b""
+        except OSError:  # how Linux says that nobody has the terminal open any more
+            piece = b""
+        if not piece:
+            break
+        shown += piece
+    os.close(terminal)
+    if time.monotonic() > deadline:
+        process.kill()
+    return process.wait(), shown.decode()
 
 
 @contextmanager

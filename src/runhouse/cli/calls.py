@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from runhouse.cli.clusters import ClusterArgument, find
+from runhouse.cli.clusters import ClusterArgument, find_up
 from runhouse.cli.output import print_json, print_line, remote_errors_told, told
 from runhouse.client.endpoint import Target
 from runhouse.client.run import Run
@@ -74,14 +74,15 @@ def call(
     Its output appears while it runs. Ctrl-C stops it there, unless it runs in the background.
     """
     facts: dict[str, Any] = {"name": cluster, "call": what}
-    with told(as_json=as_json, **facts), remote_errors_told(as_json=as_json, **facts):
+    with told(as_json=as_json, **facts):
         given = (tuple(map(value_of, arg or ())), _arguments(named or ()))
         options = call_options(run_name=run_name, timeout=timeout)
-        calling = _Calling(find(cluster), what, given, options)
-        if not background:
-            calling.show_result(as_json=as_json)
-            return
-        run = calling.start()
+        calling = _Calling(find_up(cluster), what, given, options)
+        with remote_errors_told(as_json=as_json, **facts):
+            if not background:
+                calling.show_result(as_json=as_json)
+                return
+            run = calling.start()
         if as_json:
             print_json({**facts, "run": run.key, "id": run.id})
         else:

@@ -12,22 +12,27 @@ import typer
 from runhouse.cli.output import (
     Exit,
     JsonOption,
+    confirm,
+    dollars,
     megabytes,
     print_error,
     print_json,
     print_line,
     print_table,
+    span,
     told,
 )
 from runhouse.clusters.cluster import Cluster
 from runhouse.clusters.factory import cluster as make_cluster
 from runhouse.clusters.here import here
 from runhouse.clusters.local import LOCAL_NAME
+from runhouse.clusters.on_demand import OnDemandCluster
 from runhouse.clusters.records import forget as forget_record
-from runhouse.errors import ClusterNotUpError, RunhouseError
+from runhouse.clusters.saved import Seen, overview
+from runhouse.errors import ClusterNotFoundError, ClusterNotUpError, RunhouseError
 
 if TYPE_CHECKING:
-    from runhouse.clusters.status import AutostopStatus, ClusterStatus
+    from runhouse.clusters.status import AutostopStatus, CloudStatus, ClusterStatus
 
 _LONGEST_NAME = 63
 
@@ -62,45 +67,105 @@ ClusterOption = Annotated[
 
 
 def find(name: str) -> Cluster:
-    """Return the cluster that a user names on the command line."""
+    """Return the cluster that a user names on the command line: saved, or known to SkyPilot."""
     if name == LOCAL_NAME:
         return here
     if "@" in name or ":" in name:
         plain = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")
         return make_cluster(plain[:_LONGEST_NAME], host=name)
-    return make_cluster(name)
+    try:
+        return make_cluster(name)
+    except ClusterNotFoundError:
+        return OnDemandCluster.find(name)
 
 
-def list_clusters(as_json: JsonOption = False) -> None:
+def find_up(name: str) -> Cluster:
+    """Return a cluster to look at, which is no reason to launch machines.
+
+    Raises:
+        ClusterNotUpError: It is of cloud machines, and they are not up.
+    """
+    found = find(name)
+    if isinstance(found, OnDemandCluster):
+        found.ssh_creds()
+    return found
+
+
+def list_clusters(
+    everything: Annotated[
+        bool,
+        typer.Option(
+            "--all", help="Ask SkyPilot too: states, prices, and clusters that are not saved here."
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
     """List the saved clusters, and this machine."""
     with told(as_json=as_json):
-        found: list[dict[str, Any]] = [here.config()]
-        rows = [[here.name, here.kind, here.address]]
-        for name in Cluster.list():
-            try:
-                cluster = Cluster.from_name(name)
-            except RunhouseError as error:  # the others are still to be listed
-                found.append({"name": name, "error": type(error).__name__, "message": str(error)})
-                rows.append([name, "unusable", "-"])
-                print_error(str(error))
-                continue
-            found.append(cluster.config())
-            rows.append([name, cluster.kind, ", ".join(cluster.ips)])
+        seen = [Seen(here.name, here), *overview(ask_skypilot=everything)]
+        for each in seen:
+            if each.error is not None:
+                print_error(str(each.error))
         if as_json:
-            print_json(found)
-        else:
-            print_table(["NAME", "KIND", "HOSTS"], rows)
+            print_json([_entry(each, everything=everything) for each in seen])
+            return
+        columns = ["NAME", "KIND", *(["STATE", "PER HOUR"] if everything else []), "HOSTS"]
+        print_table(columns, [_row(each, everything=everything) for each in seen])
+        strangers = [each.name for each in seen if each.cluster is None and each.error is None]
+        if strangers:
+            print_line(f"Not saved here, but usable by name: {', '.join(strangers)}")
+
+
+def _entry(seen: Seen, *, everything: bool) -> dict[str, Any]:
+    """Return what is known about a cluster as a JSON object."""
+    entry: dict[str, Any] = {"name": seen.name}
+    if seen.error is not None:
+        entry |= {"error": type(seen.error).__name__, "message": str(seen.error)}
+    elif seen.cluster is not None:
+        entry = seen.cluster.config()
+    else:
+        entry["kind"] = OnDemandCluster.kind
+    if not everything:
+        return entry
+    entry["saved"] = seen.cluster is not None or seen.error is not None
+    if seen.machines is not None or isinstance(seen.cluster, OnDemandCluster):
+        machines = seen.machines
+        entry |= {
+            "state": machines.state if machines else "down",
+            "resources": machines.resources if machines else "",
+            "price_per_hour": machines.price_per_hour if machines else None,
+        }
+    return entry
+
+
+def _row(seen: Seen, *, everything: bool) -> list[str]:
+    cluster, machines = seen.cluster, seen.machines
+    if isinstance(cluster, OnDemandCluster):
+        hosts = str(cluster.wanted)
+    else:
+        hosts = ", ".join(cluster.ips) if cluster is not None else "-"
+    kind = cluster.kind if cluster is not None else OnDemandCluster.kind
+    row = [seen.name, "unusable" if seen.error is not None else kind]
+    if not everything:
+        return [*row, hosts]
+    if machines is None:
+        state = "down" if isinstance(cluster, OnDemandCluster) else "-"
+        return [*row, state, "-", hosts]
+    return [*row, machines.state, dollars(machines.price_per_hour), machines.resources or hosts]
 
 
 def status(cluster: ClusterArgument = LOCAL_NAME, as_json: JsonOption = False) -> None:
-    """Show what runs on a cluster; start nothing.
+    """Show what runs on a cluster, and what it costs.
 
-    Ends with code 3 when it is not up.
+    Nothing is launched for it. Ends with code 3 when it is not up.
     """
     with told(as_json=as_json, name=cluster, up=False):
         found = find(cluster)
         try:
-            answer = found.check_server(restart_server=False).status()
+            if isinstance(found, OnDemandCluster):
+                answer = found.status()
+            else:
+                answer = found.check_server(restart_server=False).status()
         except ClusterNotUpError:
             if as_json:
                 print_json({"name": cluster, "up": False})
@@ -108,12 +173,19 @@ def status(cluster: ClusterArgument = LOCAL_NAME, as_json: JsonOption = False) -
                 print_line(f"{cluster} is not up. Start it with: rh up {shlex.quote(cluster)}")
             raise typer.Exit(Exit.NOT_UP) from None
         show_status(answer, as_json=as_json)
+        if answer.state != "up":
+            raise typer.Exit(Exit.NOT_UP)
 
 
 def show_status(answer: ClusterStatus, *, as_json: bool) -> None:
-    """Print what runs on a cluster."""
+    """Print what runs on a cluster, or that nothing does."""
     if as_json:
-        print_json({"up": True, **answer.to_json()})
+        print_json({"up": answer.state == "up", **answer.to_json()})
+        return
+    if answer.state != "up":
+        verb = "start" if answer.state == "stopped" else "up"
+        print_line(f"{answer.name} is {answer.state}. Start it with: rh {verb} {answer.name}")
+        _show_cost(answer.cloud)
         return
     print_line(
         f"{answer.name} is up: runhouse {answer.version}, Python {answer.python_version}, "
@@ -122,6 +194,7 @@ def show_status(answer: ClusterStatus, *, as_json: bool) -> None:
     )
     if answer.autostop is not None:
         print_line(f"Autostop: {_autostop(answer.autostop)}")
+    _show_cost(answer.cloud)
     nodes = [
         [
             node.hostname,
@@ -167,30 +240,18 @@ def _autostop(autostop: AutostopStatus) -> str:
     return text + failing if autostop.pulse_error else text
 
 
-def up(cluster: ClusterArgument = LOCAL_NAME, as_json: JsonOption = False) -> None:
-    """Make a cluster ready for calls.
-
-    Connects, and starts its server unless that runs. Safe to repeat.
-    """
-    with told(as_json=as_json, name=cluster, up=False):
-        find(cluster).up()
-        if as_json:
-            print_json({"name": cluster, "up": True})
-        else:
-            print_line(f"{cluster} is up.")
-
-
-def stop(cluster: ClusterArgument = LOCAL_NAME, as_json: JsonOption = False) -> None:
-    """Stop a cluster's server and its workers.
-
-    Running calls are lost; the hardware stays as it is.
-    """
-    with told(as_json=as_json, name=cluster):
-        stopped = find(cluster).stop()
-        if as_json:
-            print_json({"name": cluster, "stopped": stopped})
-        else:
-            print_line(f"{cluster} was stopped." if stopped else f"{cluster} was not running.")
+def _show_cost(cloud: CloudStatus | None) -> None:
+    """Print what was launched for a cluster, and what it costs."""
+    if cloud is None or not cloud.resources:
+        return
+    facts = [cloud.resources]
+    if cloud.price_per_hour is not None:
+        facts.append(f"{dollars(cloud.price_per_hour)} an hour")
+    if cloud.cost is not None:
+        facts.append(f"{dollars(cloud.cost)} until now")
+    if cloud.up_s:
+        facts.append(f"up for {span(cloud.up_s)}")
+    print_line(f"Machines: {', '.join(facts)}")
 
 
 def ssh(cluster: ClusterArgument, as_json: JsonOption = False) -> None:
@@ -238,18 +299,19 @@ def forget(
 ) -> None:
     """Delete a cluster's record and credentials.
 
-    The hardware is not touched, and its server goes on.
+    The hardware is not touched, and its server goes on; `rh down` removes machines of a cloud.
     """
     with told(as_json=as_json, name=cluster, forgotten=False):
         if cluster not in Cluster.list():
             Cluster.from_name(cluster)  # tells of names that look alike
-        if not yes and as_json:
-            msg = f"{cluster} is not forgotten. --json cannot ask whether it may be. Add --yes."
-            raise ValueError(msg)
-        if not yes:
-            typer.confirm(f"Forget the cluster {cluster}?", abort=True)
+        question = f"Forget the cluster {cluster}?"
+        confirm(question, f"{cluster} is not forgotten.", yes=yes, as_json=as_json)
+        seen = overview(ask_skypilot=False)
+        launched = {each.name for each in seen if isinstance(each.cluster, OnDemandCluster)}
         forget_record(cluster)
         if as_json:
             print_json({"name": cluster, "forgotten": True})
-        else:
-            print_line(f"{cluster} is forgotten.")
+            return
+        print_line(f"{cluster} is forgotten.")
+        if cluster in launched:
+            print_line(f"Machines that it has go on, and cost. Remove them with: rh down {cluster}")

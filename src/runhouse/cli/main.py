@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from runhouse.cli import calls, clusters, objects, runs, server
+from runhouse.cli import calls, clusters, machines, objects, runs, server
 from runhouse.cli.output import print_line, use_plain_streams
 from runhouse.version import __version__
 
@@ -29,9 +29,13 @@ Exit codes:
 """
 
 _COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
-    ("list", clusters.list_clusters, ("rh list", "rh list --json")),
+    ("list", clusters.list_clusters, ("rh list", "rh list --all --json")),
     ("status", clusters.status, ("rh status box", "rh status ada@gpu-box --json")),
-    ("up", clusters.up, ("rh up box",)),
+    (
+        "up",
+        machines.up,
+        ("rh up box", "rh up gpu --instance-type A100:1 --provider cheapest --autostop-mins 30"),
+    ),
     ("ssh", clusters.ssh, ("rh ssh box",)),
     ("run", clusters.run, ("rh run box -- nvidia-smi -L", "rh run box -- 'cd data && ls | wc -l'")),
     (
@@ -52,7 +56,11 @@ _COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
     ),
     ("rename", objects.rename, ("rh rename box model best-model",)),
     ("delete", objects.delete, ("rh delete box model limits",)),
-    ("stop", clusters.stop, ("rh stop box",)),
+    ("stop", machines.stop, ("rh stop gpu",)),
+    ("start", machines.start, ("rh start gpu",)),
+    ("down", machines.down, ("rh down gpu", "rh down gpu test --forget --yes")),
+    ("keep-warm", machines.keep_warm, ("rh keep-warm gpu", "rh keep-warm gpu --mins 120")),
+    ("cost", machines.cost, ("rh cost --days 7",)),
     ("forget", clusters.forget, ("rh forget box --yes",)),
 )
 

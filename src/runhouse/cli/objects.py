@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from runhouse.cli.clusters import ClusterArgument, find
+from runhouse.cli.clusters import ClusterArgument, find, find_up
 from runhouse.cli.output import JsonOption, print_json, print_line, remote_errors_told, told
 from runhouse.client.endpoint import Target
 from runhouse.clusters.calls import NO_ARGUMENTS, CallOptions
@@ -25,7 +25,7 @@ def keys(
 ) -> None:
     """List the keys of a cluster's objects, one on a line."""
     with told(as_json=as_json, name=cluster):
-        found = find(cluster).keys(env)
+        found = find_up(cluster).keys(env)
         if as_json:
             print_json(found)
             return
@@ -44,17 +44,19 @@ def get(
 ) -> None:
     """Show a stored object as Python does, or copy it into a file."""
     facts: dict[str, Any] = {"name": cluster, "key": key}
-    with told(as_json=as_json, **facts), remote_errors_told(as_json=as_json, **facts):
-        # What is only shown is written there, where its class is known.
-        answer = "pickle" if output is not None else "json" if as_json else "repr"
-        calls, options = find(cluster).calls, CallOptions(logs=False)
-        value = calls.call(Target(key=key), "get", key, NO_ARGUMENTS, options, answer=answer)
-        if output is not None:
-            output.write(dumps_whole(value, what="the object"))
-        elif as_json:
-            print_json(value)
-        else:
-            print_line(value)
+    with told(as_json=as_json, **facts):
+        calls = find_up(cluster).calls
+        with remote_errors_told(as_json=as_json, **facts):
+            # What is only shown is written there, where its class is known.
+            answer = "pickle" if output is not None else "json" if as_json else "repr"
+            options = CallOptions(logs=False)
+            value = calls.call(Target(key=key), "get", key, NO_ARGUMENTS, options, answer=answer)
+            if output is not None:
+                output.write(dumps_whole(value, what="the object"))
+            elif as_json:
+                print_json(value)
+            else:
+                print_line(value)
 
 
 def put(
@@ -139,7 +141,7 @@ def delete(
     In whichever env they are. Nothing is deleted when one of them is not there.
     """
     with told(as_json=as_json, name=cluster, keys=keys):
-        found = find(cluster)
+        found = find_up(cluster)
         missing = sorted(set(keys).difference(found.keys()))
         if missing:
             msg = (
@@ -162,7 +164,7 @@ def rename(
 ) -> None:
     """Give an object another key; it stays where it is."""
     with told(as_json=as_json, name=cluster, key=old):
-        find(cluster).rename(old, new)
+        find_up(cluster).rename(old, new)
         if as_json:
             print_json({"name": cluster, "key": new})
         else:

@@ -57,6 +57,7 @@ class Exit(IntEnum):
 
 
 _CODES: tuple[tuple[type[Exception], Exit], ...] = (
+    (ImportError, Exit.USAGE),
     (ClusterNotFoundError, Exit.NOT_FOUND),
     (RunNotFoundError, Exit.NOT_FOUND),
     (ObjectNotFoundError, Exit.NOT_FOUND),
@@ -68,6 +69,8 @@ _CODES: tuple[tuple[type[Exception], Exit], ...] = (
     (ValueError, Exit.USAGE),
     (OSError, Exit.FAILED),
 )
+_UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+_LEAST_DOLLARS = 0.001
 
 
 def use_plain_streams() -> None:
@@ -125,6 +128,50 @@ def megabytes(size_bytes: int) -> str:
     return f"{size_bytes / 1e6:,.0f} MB"
 
 
+def span(length_s: float) -> str:
+    """Return a length of time as a person reads it; clocks of hosts may differ."""
+    for unit, size in _UNITS:
+        if length_s >= size:
+            return f"{length_s / size:.0f} {unit}"
+    return "0 s" if length_s <= 0 else f"{1000 * length_s:.0f} ms"
+
+
+def dollars(amount: float | None) -> str:
+    """Return an amount of US dollars as a person reads it; a dash when it is not known."""
+    if amount is None:
+        return "-"
+    if 0 < amount < _LEAST_DOLLARS:
+        return f"<${_LEAST_DOLLARS}"
+    return f"${amount:.3g}" if 0 < amount < 1 else f"${amount:,.2f}"
+
+
+def confirm(question: str, refusal: str, *, yes: bool, as_json: bool) -> None:
+    """Ask whether something may be done that cannot be undone.
+
+    Args:
+        question: What is asked on a terminal.
+        refusal: What was not done, where nobody can be asked.
+        yes: Whether the user has said so already.
+        as_json: Whether the command is one of a script's.
+
+    Raises:
+        ValueError: There is nobody to ask.
+        Abort: The user does not want it.
+    """
+    if yes:
+        return
+    if as_json or not sys.stdin.isatty():
+        why = "--json cannot ask first" if as_json else "There is no terminal on which to ask first"
+        msg = f"{refusal} {why}. Add --yes."
+        raise ValueError(msg)
+    typer.confirm(question, abort=True)
+
+
+def exit_code(error: Exception) -> Exit:
+    """Return the exit code for an error."""
+    return next((code for kind, code in _CODES if isinstance(error, kind)), Exit.FAILED)
+
+
 @contextlib.contextmanager
 def told(*, as_json: bool, failed: Exit | None = None, **facts: object) -> Iterator[None]:
     """Turn errors of the block into one message on stderr and an exit code.
@@ -144,12 +191,11 @@ def told(*, as_json: bool, failed: Exit | None = None, **facts: object) -> Itera
         if as_json:
             print_json({**facts, "error": "KeyboardInterrupt", "message": "Interrupted."})
         raise typer.Exit(Exit.INTERRUPTED) from None
-    except (RunhouseError, ValueError, OSError) as error:
-        code = next(code for kind, code in _CODES if isinstance(error, kind))
+    except (RunhouseError, ImportError, ValueError, OSError) as error:
         if as_json:
             print_json({**facts, "error": type(error).__name__, "message": str(error)})
         print_error(str(error))
-        raise typer.Exit(code if failed is None else failed) from error
+        raise typer.Exit(exit_code(error) if failed is None else failed) from error
 
 
 @contextlib.contextmanager

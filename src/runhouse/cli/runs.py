@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from runhouse.cli.calls import show_value
-from runhouse.cli.clusters import ClusterArgument, ClusterOption, cluster_names, find
+from runhouse.cli.clusters import ClusterArgument, ClusterOption, cluster_names, find_up
 from runhouse.cli.output import (
     JsonOption,
     print_json,
     print_line,
     print_table,
     remote_errors_told,
+    span,
     told,
     write,
 )
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 _NEWEST = 20
 _GOING = ("queued", "running")
-_UNITS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="The name or id of a run.")]
 
@@ -48,7 +48,7 @@ def list_runs(
     Those are the recorded ones, and all calls that are going on.
     """
     with told(as_json=as_json, name=cluster):
-        runs = [run.info(refresh=False) for run in find(cluster).runs()]
+        runs = [run.info(refresh=False) for run in find_up(cluster).runs()]
         shown = runs if everything else runs[:_NEWEST]
         if as_json:
             print_json([{"key": info.name or info.id, **info.to_meta()} for info in shown])
@@ -65,18 +65,10 @@ def _row(info: RunInfo) -> list[str]:
         info.name or info.id,
         info.call,
         info.status,
-        _span(now - info.created_at),
-        _span((info.ended_at or now) - info.created_at),
+        span(now - info.created_at),
+        span((info.ended_at or now) - info.created_at),
         info.env,
     ]
-
-
-def _span(length_s: float) -> str:
-    """Return a length of time as a person reads it; clocks of hosts may differ."""
-    for unit, size in _UNITS:
-        if length_s >= size:
-            return f"{length_s / size:.0f} {unit}"
-    return "0 s" if length_s <= 0 else f"{1000 * length_s:.0f} ms"
 
 
 def logs(
@@ -104,7 +96,7 @@ def logs(
             msg = "--follow cannot be used. Only the logs of a run have an end. Name a run."
             raise ValueError(msg)
         if run is None:
-            text = find(name or cluster or LOCAL_NAME).logs()
+            text = find_up(name or cluster or LOCAL_NAME).logs()
         elif follow and not as_json:
             for piece in run.logs(follow=True):
                 write(piece)
@@ -124,7 +116,7 @@ def _find_run(name: str, cluster: str) -> Run | None:
         RunNotFoundError: It is neither.
     """
     if cluster:
-        return find(cluster).get_run(name)
+        return find_up(cluster).get_run(name)
     if name != LOCAL_NAME and name not in Cluster.list() and not {"@", ":"} & set(name):
         return here.get_run(name)
     try:
@@ -154,7 +146,7 @@ def cancel(
                 "Nothing was cancelled. It is not clear what is meant. Name one run, or add --all."
             )
             raise ValueError(msg)
-        found = find(cluster)
+        found = find_up(cluster)
         runs = [found.get_run(run)] if run is not None else found.runs()
         going = [each for each in runs if each.info(refresh=False).status in _GOING]
         if run is None:
@@ -183,12 +175,13 @@ def result(
     Of a generator, all items. A run that goes on is not waited for without --wait or --timeout.
     """
     facts: dict[str, Any] = {"name": run}
-    with told(as_json=as_json, **facts), remote_errors_told(as_json=as_json, **facts):
+    with told(as_json=as_json, **facts):
         if timeout is not None:
             seconds("timeout", timeout)
-        found = find(cluster).get_run(run)
+        found = find_up(cluster).get_run(run)
         status = found.info(refresh=False).status
         if status in _GOING and not wait and timeout is None:
             msg = f"There is no result of {run} yet. The run is {status}. Wait for it with --wait."
             raise CallError(msg)
-        show_value(found.result(timeout), as_json=as_json)
+        with remote_errors_told(as_json=as_json, **facts):
+            show_value(found.result(timeout), as_json=as_json)

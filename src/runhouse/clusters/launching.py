@@ -26,7 +26,12 @@ def skypilot() -> ModuleType:
     Raises:
         ImportError: SkyPilot is not installed; says how to install it.
     """
-    return extras.load("runhouse.clusters.skypilot", extra="sky")
+    loaded = extras.load("runhouse.clusters.skypilot", extra="sky")
+    # What SkyPilot says by itself goes where its progress goes: standard output is the user's.
+    for handler in logging.getLogger("sky").handlers:
+        if isinstance(handler, logging.StreamHandler):
+            handler.setStream(sys.stderr)
+    return loaded
 
 
 def find(name: str, *, refresh: bool) -> Machines | None:
