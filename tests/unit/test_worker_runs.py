@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -264,6 +265,20 @@ def test_a_caller_cancels_its_own_call(host: Host, key: str) -> None:
     frames.send(sock, Frame(Kind.CANCEL, {"id": "one"}))
     assert isinstance(error(read(sock)), RunCancelledError)
     assert host.cancelled.wait(10)
+
+
+def test_a_call_that_its_own_caller_has_cancelled_is_not_kept_for_it(host: Host) -> None:
+    for number in range(20):
+        run_id = f"id-{number}"
+        with contextlib.closing(host.connect()) as sock:
+            host.send(sock, Call(run_id, "call", "endless", grace_s=1000))
+            assert read(sock).kind == Kind.STREAM
+        frames.send(host.connect(), Frame(Kind.CANCEL, {"id": run_id}))
+    wait_until(lambda: not host.runs.running)
+    again = host.connect()
+    for number in range(20):
+        attach(again, f"id-{number}")
+        assert read(again).kind == Kind.UNKNOWN
 
 
 @pytest.mark.parametrize("key", ["spin", "doze"])

@@ -64,7 +64,13 @@ class SshHost:
     """Start and use the server of a host that is reached by SSH."""
 
     def __init__(
-        self, place: Target | Find, settings: Settings, *, python: str = "", port: int = 0
+        self,
+        place: Target | Find,
+        settings: Settings,
+        *,
+        python: str = "",
+        port: int = 0,
+        autostop: Callable[[], dict[str, Any]] | None = None,
     ) -> None:
         """Store what to reach; nothing is connected or looked for before it is used.
 
@@ -74,12 +80,14 @@ class SshHost:
             settings: Time-outs and directories.
             python: Interpreter that runs the user's code; empty for the first that can be used.
             port: TCP port of HTTP on the host's loopback address; 0: none.
+            autostop: Returns what a server that is started is told about autostop; None: nothing.
         """
         self._find = None if isinstance(place, Target) else place
         self._target = place if isinstance(place, Target) else None
         self._settings = settings
         self._python = python
         self._port = port
+        self._autostop = autostop
         self._served: Served | None = None
         self._lock = threading.RLock()
 
@@ -218,6 +226,7 @@ class SshHost:
             digest=runtime.digest(),
             start_timeout_s=self._settings.start_timeout_s,
             port=self._port,
+            autostop=None if self._autostop is None else self._autostop(),
         )
 
     def _server_command(self, facts: HostFacts, *words: str) -> Completed:

@@ -60,6 +60,20 @@ def number(what: str, value: object, *, least: int) -> int:
     return value
 
 
+def idle_minutes(value: object) -> int:
+    """Return idle minutes.
+
+    Raises:
+        TypeError: It is no whole number.
+        ValueError: It is 0, or less than -1.
+    """
+    minutes = number("autostop_mins", value, least=-1)
+    if minutes == 0:
+        msg = "autostop_mins cannot be 0. The machines would go at once. Pass 1 or more, or -1."
+        raise ValueError(msg)
+    return minutes
+
+
 def seconds(what: str, value: object, *, above: float | None = None) -> float:
     """Return a number of seconds.
 

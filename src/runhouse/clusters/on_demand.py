@@ -64,7 +64,9 @@ class OnDemandCluster(Cluster):
         """Check and store the definition; use `runhouse.ondemand_cluster` instead."""
         super().__init__(check_name(name), env=env, python=python)
         self.wanted = wanted
-        self._autostop_mins = None if autostop_mins is None else _minutes(autostop_mins)
+        self._autostop_mins = (
+            None if autostop_mins is None else arguments.idle_minutes(autostop_mins)
+        )
         if autostop not in ("down", "stop"):
             msg = (
                 f"autostop cannot be {autostop!r}. It says what becomes of machines that are idle. "
@@ -167,7 +169,8 @@ class OnDemandCluster(Cluster):
         def find(error: ConnectError | None) -> Target:
             return self._target(node, error)
 
-        return SshHost(find, settings.load(), python=self._python or "")
+        told = self._told if node == 0 else None
+        return SshHost(find, settings.load(), python=self._python or "", autostop=told)
 
     def _target(self, node: int, error: ConnectError | None) -> Target:
         """Return how to log in to a node; what is not up is launched, what has gone is told."""
@@ -214,11 +217,7 @@ class OnDemandCluster(Cluster):
         self._machines = machines
 
     def ssh_creds(self) -> dict[str, Any]:
-        """Return how to log in to the head, as SkyPilot tells: paths, and no key.
-
-        Raises:
-            ClusterNotUpError: The machines are not up.
-        """
+        """Return how to log in to the head, without the key itself; see `Cluster.ssh_creds`."""
         return self._up_machines().ssh_creds()
 
     def cluster_ssh_key(self, path: str | None = None) -> str:
@@ -265,6 +264,9 @@ class OnDemandCluster(Cluster):
         """
         self._settle(self._plan().bring_up())
         self.host_of().up()
+        chosen = self._autostop_mins
+        if chosen is not None and chosen != self._told()["autostop_mins"]:
+            self._set_autostop(chosen)
         return self
 
     def is_up(self) -> bool:
@@ -316,17 +318,17 @@ class OnDemandCluster(Cluster):
 
     # -- autostop -------------------------------------------------------------------------------
 
-    def _on_ready(self) -> None:
-        """Let the server on the head tell SkyPilot there for as long as the machines are in use."""
-        self._tell_server(self.autostop_mins)
-
-    def _tell_server(self, autostop_mins: int) -> None:
-        told = {"autostop_mins": autostop_mins, "pulse": skypilot().pulse(), "stops": self._stops}
-        self.calls.client.request("PUT", "/autostop", told)
+    def _told(self) -> dict[str, Any]:
+        """Return what lets a server tell SkyPilot on its head that the machines are in use."""
+        machines = self._up_machines()
+        minutes = machines.autostop_mins if machines.autostop_mins > 0 else -1
+        return {"autostop_mins": minutes, "pulse": skypilot().pulse(), "stops": machines.stops}
 
     def _set_autostop(self, autostop_mins: int) -> None:
+        machines = self._up_machines()
         skypilot().set_autostop(self.name, autostop_mins, self._stops)
-        self._tell_server(autostop_mins)
+        self._machines = replace(machines, autostop_mins=autostop_mins, stops=self._stops)
+        self.calls.client.request("PUT", "/autostop", self._told())
 
     def keep_warm(self: Self, autostop_mins: int = -1) -> Self:
         """Change after how many idle minutes the machines go, now and when they are launched again.
@@ -342,7 +344,7 @@ class OnDemandCluster(Cluster):
             ValueError: They are 0, or less than -1.
             ClusterNotUpError: The machines are not up.
         """
-        minutes = _minutes(autostop_mins)
+        minutes = arguments.idle_minutes(autostop_mins)
         self._up_machines()
         self._set_autostop(minutes)
         self._autostop_mins = minutes
@@ -357,12 +359,12 @@ class OnDemandCluster(Cluster):
         Raises:
             ClusterNotUpError: The machines are not up.
         """
-        self._up_machines()
+        before = self._told()["autostop_mins"]
         self._set_autostop(-1)
         try:
             yield
         finally:
-            self._set_autostop(self.autostop_mins)
+            self._set_autostop(before)
 
     # -- what is known --------------------------------------------------------------------------
 
@@ -390,17 +392,3 @@ class OnDemandCluster(Cluster):
             return ClusterStatus(name=self.name, state=found.state, cloud=cloud)
         self._settle(found)
         return replace(super().status(), cloud=cloud)
-
-
-def _minutes(value: object) -> int:
-    """Return idle minutes.
-
-    Raises:
-        TypeError: It is no whole number.
-        ValueError: It is 0, or less than -1.
-    """
-    minutes = arguments.number("autostop_mins", value, least=-1)
-    if minutes == 0:
-        msg = "autostop_mins cannot be 0. The machines would go at once. Pass 1 or more, or -1."
-        raise ValueError(msg)
-    return minutes

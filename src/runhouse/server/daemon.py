@@ -16,12 +16,12 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runhouse import extras
 from runhouse.files import write_private
 from runhouse.server.auth import Tokens, read_or_make_token
-from runhouse.server.autostop import Keeper
+from runhouse.server.autostop import Keeper, Setting
 from runhouse.server.data import DataSocket
 from runhouse.server.index import Index
 from runhouse.server.journals import Journals
@@ -56,6 +56,7 @@ class ServerConfig:
         port: TCP port on 127.0.0.1 on which HTTP is served as well; 0: none.
         keep_runs_days: How long recorded runs are kept after their end.
         minute_s: How long a minute of autostop is; tests shorten it.
+        autostop: A new autostop setting, as `PUT /autostop` takes it; None keeps the one before.
     """
 
     root: str
@@ -67,6 +68,7 @@ class ServerConfig:
     port: int = 0
     keep_runs_days: float = 30.0
     minute_s: float = 60.0
+    autostop: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,8 @@ class Daemon:
         )
         self.runs = Runs(journals, self.workers)
         self.keeper = Keeper(self.paths.autostop, self.workers, journals, config.minute_s)
+        if config.autostop is not None:
+            self.keeper.set(Setting(**config.autostop))
         self._active_at = time.monotonic()
         self._stopping = asyncio.Event()
         self._http: asyncio.Task[None] | None = None

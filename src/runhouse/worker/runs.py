@@ -86,6 +86,8 @@ class Runs:
             return
         elif frame.kind == Kind.CANCEL:
             run.cancel("Its caller asked for it.")
+            if not run.call.record:  # nobody will ask for its end
+                self._forget(run_id)
         elif frame.kind == Kind.ACK:
             run.outbox.acknowledge(_count(frame))
             if frame.meta.get("last"):
@@ -237,8 +239,7 @@ class Runs:
         return run.info(self._inside.env, self._inside.worker_id)
 
     def _forget(self, run_id: str) -> None:
-        with self._lock:
-            run = self._known.pop(run_id, None)
+        run = self._known.pop(run_id, None)
         if run is not None:
             self._grace.end(run)
 
