@@ -9,7 +9,7 @@ from typing import Any, Literal, cast
 
 from runhouse.clusters import arguments
 
-State = Literal["launching", "up", "stopped"]
+State = Literal["launching", "up", "stopping", "stopped"]
 Stops = Literal["down", "stop"]
 
 _CHEAPEST = "cheapest"
@@ -193,7 +193,7 @@ class Machines:
     Attributes:
         name: SkyPilot's name of it.
         identity: Another one for each cluster that was ever launched under the name.
-        state: Whether it is up.
+        state: Whether it is up; `"stopping"`: it has been idle, and goes.
         count: Of how many machines it is.
         nodes: The machines, the head first; none unless it is up.
         ssh_user: Who logs in.

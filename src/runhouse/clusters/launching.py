@@ -116,8 +116,12 @@ class Plan:
         found = find(self.name, refresh=True)
         if found is not None and found.state == "up":
             return found
-        is_stopped = found is not None and found.state == "stopped"
+        is_stopped = found is not None and (
+            found.state == "stopped" or (found.state == "stopping" and found.stops == "stop")
+        )
         what = "were stopped" if is_stopped else "are gone"
+        if found is not None and found.state == "launching":
+            what = "are not all there any more"
         left = "All that ran or was kept there is lost"
         if is_stopped:
             left = "Their disks are kept; what ran there is lost"

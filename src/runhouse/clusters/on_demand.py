@@ -376,8 +376,8 @@ class OnDemandCluster(Cluster):
                 believes what SkyPilot saw last.
 
         Returns:
-            The status. While the machines are not up, its `state` is `"launching"`, `"stopped"` or
-            `"down"`, and it tells of no nodes and workers.
+            The status. While the machines are not up, its `state` is `"launching"`, `"stopping"`,
+            `"stopped"` or `"down"`, and it tells of no nodes and workers.
         """
         found = launching.find(self.name, refresh=refresh)
         if found is None:

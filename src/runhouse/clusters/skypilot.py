@@ -8,14 +8,12 @@ See https://docs.skypilot.co/en/latest/reference/api.html
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import inspect
-import os
 import queue
-import re
 import sys
 import threading
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -25,7 +23,8 @@ from sky.client import sdk
 from sky.skylet.autostop_lib import AutostopWaitFor
 
 from runhouse import settings
-from runhouse.clusters.cloud import Machines, Node, State, Stops, Wanted
+from runhouse.clusters.progress import Progress, is_quota, plain
+from runhouse.clusters.sky_records import machines_of
 from runhouse.errors import (
     CapacityError,
     CloudCredentialsError,
@@ -36,19 +35,14 @@ from runhouse.errors import (
     ResourcesError,
     SkyServerError,
 )
-from runhouse.files import private_directory, write_private
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
+
+    from runhouse.clusters.cloud import Machines, Stops, Wanted
 
 _ANSWER_S = 180.0
-_QUOTA = re.compile(r"quota|limit ?exceeded|maxspotinstancecount", re.IGNORECASE)
-_STATES: Mapping[Any, State] = {
-    sky.ClusterStatus.INIT: "launching",
-    sky.ClusterStatus.UP: "up",
-    sky.ClusterStatus.STOPPED: "stopped",
-}
+_sending = threading.Lock()  # one at a time changes what standard output is
 # What runs on the head to tell SkyPilot's agent there that the machines are in use.
 _PULSE = (
     'exec "$(cat "$HOME/.sky/python_path" 2>/dev/null || echo python3)" -c '
@@ -80,13 +74,15 @@ def _ask(name: str, what: str, submit: Callable[[], Any], timeout_s: float, *, s
     """
     answers: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue()
     ids: list[Any] = []
+    progress = Progress()
 
     def work() -> None:
         try:
             ids.append(submit())
-            stream = sys.stderr if show else None
-            answer = sdk.stream_and_get(ids[0], output_stream=stream) if show else sdk.get(ids[0])
-            answers.put((answer, None))
+            if show:
+                answers.put((sdk.stream_and_get(ids[0], output_stream=progress), None))
+            else:
+                answers.put((sdk.get(ids[0]), None))
         except BaseException as error:  # noqa: BLE001 - raised again by whoever waits
             answers.put((None, error))
 
@@ -105,7 +101,7 @@ def _ask(name: str, what: str, submit: Callable[[], Any], timeout_s: float, *, s
         _cancel(ids)
         raise
     if error is not None:
-        raise _translated(name, what, error) from error
+        raise _translated(name, what, error, progress.reasons) from error
     return answer
 
 
@@ -118,14 +114,16 @@ def _cancel(ids: list[Any]) -> None:
             sys.stderr.write(f"SkyPilot could not be told to give up: {error}\n")
 
 
-def _translated(name: str, what: str, error: BaseException) -> BaseException:
-    """Return an error of SkyPilot's in our words."""
-    reason = _plain(str(error)) or type(error).__name__
+def _translated(
+    name: str, what: str, error: BaseException, refusals: Sequence[str] = ()
+) -> BaseException:
+    """Return an error of SkyPilot's in our words; `refusals` is what clouds have said before it."""
+    reason = _sentence(str(error)) or type(error).__name__
     failed = f"{what} {name!r} failed."
     if isinstance(error, exceptions.InvalidClusterNameError):
         return InvalidNameError(f"The name {name!r} cannot be used. {reason} Choose another one.")
     if isinstance(error, exceptions.ResourcesUnavailableError):
-        return _unavailable(name, failed, reason, error)
+        return _unavailable(name, failed, reason, error, refusals)
     if isinstance(error, (exceptions.NoCloudAccessError, exceptions.InvalidCloudCredentials)):
         return CloudCredentialsError(
             f"{failed} No cloud lets us in: {reason} Run `sky check`, and do what it says.",
@@ -159,9 +157,11 @@ def _translated(name: str, what: str, error: BaseException) -> BaseException:
     )
 
 
-def _unavailable(name: str, failed: str, reason: str, error: Any) -> LaunchError:
+def _unavailable(
+    name: str, failed: str, reason: str, error: Any, refusals: Sequence[str]
+) -> LaunchError:
     """Tell what cannot be had at all, what is not free now, and what the account may not have."""
-    attempts = [_plain(f"{type(each).__name__}: {each}") for each in error.failover_history]
+    attempts = [plain(f"{type(each).__name__}: {each}") for each in error.failover_history]
     if not attempts:
         return ResourcesError(
             f"{failed} No cloud that is enabled has such machines: {reason} Ask for something "
@@ -169,19 +169,20 @@ def _unavailable(name: str, failed: str, reason: str, error: Any) -> LaunchError
             cluster=name,
             reason=reason,
         )
-    tried = "; ".join(dict.fromkeys(attempts))
-    kind = QuotaError if any(map(_QUOTA.search, attempts)) else CapacityError
-    advice = (
-        "Ask the cloud for a higher quota, or for other machines here"
-        if kind is QuotaError
-        else "Try again later, or allow other regions, providers or machines"
-    )
-    return kind(f"{failed} {reason} Tried: {tried}. {advice}.", cluster=name, reason=tried)
+    tried = "; ".join(dict.fromkeys([*refusals, *attempts]))
+    kind: type[LaunchError]
+    if is_quota(tried):
+        why, kind = "The account may not have so much", QuotaError
+        advice = "Ask the cloud for a higher quota, or for other machines here"
+    else:
+        why, kind = "No such machine is free now where it may be", CapacityError
+        advice = "Try again later, or allow other regions, providers or machines"
+    return kind(f"{failed} {why}: {_sentence(tried)} {advice}.", cluster=name, reason=tried)
 
 
-def _plain(text: str) -> str:
+def _sentence(text: str) -> str:
     """Return a text without colours, on one line, with a full stop."""
-    bare = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", text).split())
+    bare = plain(text)
     return bare if not bare or bare[-1] in ".!?" else f"{bare}."
 
 
@@ -202,7 +203,7 @@ def find(name: str, *, refresh: bool) -> Machines | None:
 
     for record in _ask(name, "Looking for", submit, _ANSWER_S, show=False):
         if record["name"] == name:
-            return _machines(record)
+            return machines_of(record)
     return None
 
 
@@ -211,66 +212,7 @@ def find_all() -> list[Machines]:
     records = _ask(
         "", "Looking for clusters", lambda: sky.status(all_users=True), _ANSWER_S, show=False
     )
-    return [_machines(record) for record in records]
-
-
-def _machines(record: Any) -> Machines:
-    handle, credentials = record["handle"], record["credentials"] or {}
-    state = _STATES[record["status"]]
-    pairs = (handle.stable_internal_external_ips or ()) if handle is not None else ()
-    ports = (handle.stable_ssh_ports or ()) if handle is not None else ()
-    nodes = tuple(
-        Node(external or internal, internal, int(ports[index]) if index < len(ports) else 22)
-        for index, (internal, external) in enumerate(pairs)
-    )
-    return Machines(
-        name=record["name"],
-        identity=record["cluster_hash"],
-        state=state,
-        count=int(record["nodes"] or 1),
-        nodes=nodes if state == "up" else (),
-        ssh_user=credentials.get("ssh_user") or "",
-        private_key=_key_file(credentials),
-        ssh_proxy_command=credentials.get("ssh_proxy_command") or "",
-        resources=_resources(handle),
-        price_per_hour=_price(handle),
-        launched_at=float(record["launched_at"] or 0),
-        autostop_mins=int(record["autostop"]),
-        stops="down" if record["to_down"] else "stop",
-    )
-
-
-def _resources(handle: Any) -> str:
-    if handle is None or handle.launched_resources is None:
-        return ""
-    found = handle.launched_resources
-    where = "/".join(str(part) for part in (found.cloud, found.region, found.zone) if part)
-    spot = "[spot]" if found.use_spot else ""
-    return f"{handle.launched_nodes}x {found.instance_type}{spot} in {where}"
-
-
-def _price(handle: Any) -> float | None:
-    if handle is None or handle.launched_resources is None:
-        return None
-    try:
-        return float(handle.launched_resources.get_cost(3600) * handle.launched_nodes)
-    except Exception:  # noqa: BLE001 - its catalog may not know the price: then it is unknown
-        return None
-
-
-def _key_file(credentials: Mapping[str, Any]) -> str:
-    """Return the private key's file: SkyPilot's, or a copy when its server is elsewhere."""
-    given = credentials.get("ssh_private_key")
-    if given and os.path.isfile(os.path.expanduser(given)):
-        return os.path.expanduser(str(given))
-    content = credentials.get("ssh_private_key_content")
-    if not content:
-        return ""
-    name = sha256(content.encode()).hexdigest()[:16]
-    path: Path = private_directory(settings.load().home / "keys") / f"sky-{name}"
-    if not path.is_file():
-        write_private(path, content.encode())
-    return str(path)
+    return [machines_of(record) for record in records]
 
 
 def cost_so_far(name: str) -> float | None:
@@ -312,7 +254,11 @@ def launch(name: str, wanted: Wanted, autostop_mins: int, stops: Stops) -> Machi
         raise _translated(name, "Launching", error) from error
 
     def submit() -> Any:
-        return sky.launch(task, cluster_name=name, **launching, **_autostop(autostop_mins, stops))
+        # It says on standard output where it launches, which is the user's.
+        with _sending, contextlib.redirect_stdout(sys.stderr):
+            return sky.launch(
+                task, cluster_name=name, **launching, **_autostop(autostop_mins, stops)
+            )
 
     _ask(name, "Launching", submit, settings.load().launch_timeout_s, show=True)
     return _found(name)

@@ -107,7 +107,8 @@ class ClusterStatus:
         workers: The worker processes.
         autostop_mins: Idle minutes after which the cluster is stopped; -1 or None: it never is.
         autostop: How it stands with that; None when the server was told nothing about it.
-        state: `"up"`, or for machines of a cloud also `"launching"`, `"stopped"` and `"down"`.
+        state: `"up"`, or for machines of a cloud also `"launching"`,
+            `"stopping"`, `"stopped"` and `"down"`.
         cloud: What was launched and what it costs; None for hosts of your own.
     """
 
