@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import runhouse as rh
-from bench import load, local, remote, soak, systems
+from bench import cloud, load, local, remote, soak, systems
 from bench.rows import print_others, print_table
 from runhouse import settings
 
@@ -34,8 +34,9 @@ GROUPS: dict[str, Callable[..., list[Row]]] = {
     "tunnel": remote.tunnel_rows,
     "memory": load.memory_rows,
     "scale": load.scale_rows,
+    "cloud": cloud.cloud_rows,
 }
-_NEED_ROOT = ("start", "tunnel")
+_NEED_ROOT = ("start", "tunnel", "cloud")
 _PEERS, _SOAK = "peers", "soak"
 _DEFAULT = [*GROUPS, _PEERS]
 _NAMES = [*_DEFAULT, _SOAK]

@@ -15,6 +15,14 @@ def triple(number: int) -> int:
     return 3 * number
 
 
+def chosen(words: list[str]) -> rh.Cluster:
+    """Return this machine, a host, or a cluster of cloud machines of a type."""
+    if not words:
+        return rh.here
+    if len(words) == 1:
+        return rh.cluster("box", host=words[0])
+    return rh.ondemand_cluster(words[0], instance_type=words[1])
+
+
 if __name__ == "__main__":
-    cluster = rh.cluster("box", host=sys.argv[1]) if len(sys.argv) > 1 else rh.here
-    print(rh.function(triple).to(cluster)(7), flush=True)
+    print(rh.function(triple).to(chosen(sys.argv[1:]))(7), flush=True)

@@ -39,7 +39,7 @@ def first_result(home: str, *words: str, **variables: str) -> float:
 
     Args:
         home: The directory of runhouse's files; the project is kept beside them.
-        words: The host; none for this machine.
+        words: The host, or a cluster's name and instance type; none for this machine.
         variables: Further environment variables.
     """
     project = Path(home, "project")

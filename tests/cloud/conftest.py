@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.cloud.fleet import DEFINITIONS, Fleet
 from tests.rigs.cloudbox.box import DIR_VARIABLE, Box
 from tests.rigs.cloudbox.inside import Region
 from tests.waiting import wait_until
@@ -16,10 +17,13 @@ from tests.waiting import wait_until
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
+    import runhouse as rh
+
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # SkyPilot is not as strict as these tests
     import sky
 
+ANYWHERE = "0.0.0.0"  # noqa: S104 - of a network of its own
 _TIMEOUT_S = 300
 _LOG_TAIL = 4000
 
@@ -33,7 +37,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each test the time that launching takes."""
+    """Give each test the time that launching takes; put those last that wait for long."""
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
     for item in items:
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(_TIMEOUT_S))
@@ -63,6 +68,7 @@ def region() -> Iterator[Region]:
     if DIR_VARIABLE not in os.environ:
         pytest.exit("These tests run in a region of their own: make test-cloud", returncode=2)
     made = Region(Box.chosen())
+    sky.api_start(host=ANYWHERE)  # other users' machines reach it, too
     yield made
     try:
         wait_until(lambda: not made.leftovers(), timeout_s=10)
@@ -71,7 +77,41 @@ def region() -> Iterator[Region]:
 
 
 @pytest.fixture(scope="session")
-def cluster_name(region: Region) -> Iterator[str]:
+def fleet(region: Region, request: pytest.FixtureRequest) -> Iterator[Fleet]:
+    """Launch all clusters that the chosen tests need, at once; each is waited for when needed."""
+    del region  # which looks at what is left after the clusters are gone
+    needed = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
+    made = Fleet(sorted(needed & DEFINITIONS.keys()))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def held(fleet: Fleet) -> rh.OnDemandCluster:
+    """Give a cluster that stops after a minute in which nothing was computed."""
+    return fleet.get("held")
+
+
+@pytest.fixture(scope="session")
+def life(fleet: Fleet) -> rh.OnDemandCluster:
+    """Give a cluster of one machine."""
+    return fleet.get("life")
+
+
+@pytest.fixture(scope="session")
+def pair(fleet: Fleet) -> rh.OnDemandCluster:
+    """Give a cluster of two machines."""
+    return fleet.get("pair")
+
+
+@pytest.fixture(scope="session")
+def spot(fleet: Fleet) -> rh.OnDemandCluster:
+    """Give a cluster of a spot machine."""
+    return fleet.get("spot")
+
+
+@pytest.fixture(scope="session")
+def skypilot_s_own(region: Region) -> Iterator[str]:
     """Give the name of a cluster of one host, which SkyPilot has launched by itself."""
     del region  # which looks at what is left after the cluster is gone
     name = "shared"

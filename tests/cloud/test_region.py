@@ -144,18 +144,18 @@ def test_another_user_has_a_machine_of_their_own(region: Region, instance: Insta
         assert "10.231.250." in there.run("ip", "address")
 
 
-def test_skypilot_launches_a_host(region: Region, cluster_name: str) -> None:
-    known = record(cluster_name)
-    (launched,) = region.instances(cluster_name)
+def test_skypilot_launches_a_host(region: Region, skypilot_s_own: str) -> None:
+    known = record(skypilot_s_own)
+    (launched,) = region.instances(skypilot_s_own)
     assert known["status"] == sky.ClusterStatus.UP
     assert known["handle"].head_ip == launched.ip
     assert launched.state == "running"
     assert "raylet" in region.on_host(launched, "ps", "-e")
 
 
-def test_runhouse_calls_on_a_host(region: Region, cluster_name: str) -> None:
-    (launched,) = region.instances(cluster_name)
-    key = record(cluster_name)["credentials"]["ssh_private_key"]
+def test_runhouse_calls_on_a_host(region: Region, skypilot_s_own: str) -> None:
+    (launched,) = region.instances(skypilot_s_own)
+    key = record(skypilot_s_own)["credentials"]["ssh_private_key"]
     creds = {"ssh_user": HOST_USER, "ssh_private_key": key}
     cluster = rh.cluster("plain", host=launched.ip, ssh_creds=creds)
     try:
@@ -166,10 +166,10 @@ def test_runhouse_calls_on_a_host(region: Region, cluster_name: str) -> None:
         cluster.disconnect()
 
 
-def test_the_api_server_dies_and_comes_back(region: Region, cluster_name: str) -> None:
+def test_the_api_server_dies_and_comes_back(region: Region, skypilot_s_own: str) -> None:
     def is_up() -> bool:
         try:
-            return bool(record(cluster_name)["status"] == sky.ClusterStatus.UP)
+            return bool(record(skypilot_s_own)["status"] == sky.ClusterStatus.UP)
         except OSError:  # SkyPilot believes for some seconds that its server is still there
             return False
 

@@ -26,12 +26,7 @@ def skypilot() -> ModuleType:
     Raises:
         ImportError: SkyPilot is not installed; says how to install it.
     """
-    loaded = extras.load("runhouse.clusters.skypilot", extra="sky")
-    # What SkyPilot says by itself goes where its progress goes: standard output is the user's.
-    for handler in logging.getLogger("sky").handlers:
-        if isinstance(handler, logging.StreamHandler):
-            handler.setStream(sys.stderr)
-    return loaded
+    return extras.load("runhouse.clusters.skypilot", extra="sky")
 
 
 def find(name: str, *, refresh: bool) -> Machines | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import inspect
+import logging
 import queue
 import sys
 import threading
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import requests
 import sky
-from sky import exceptions
+from sky import exceptions, sky_logging
 from sky.client import sdk
 from sky.skylet.autostop_lib import AutostopWaitFor
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from runhouse.clusters.cloud import Machines, Stops, Wanted
 
 _ANSWER_S = 180.0
+_SHOWN = Progress()
 _sending = threading.Lock()  # one at a time changes what standard output is
 # What runs on the head to tell SkyPilot's agent there that the machines are in use.
 _PULSE = (
@@ -72,6 +74,7 @@ def _ask(name: str, what: str, submit: Callable[[], Any], timeout_s: float, *, s
         LaunchError: It failed, or took too long.
         KeyboardInterrupt: The user pressed Ctrl-C; the request was cancelled.
     """
+    _keep_standard_output_free()
     answers: queue.Queue[tuple[Any, BaseException | None]] = queue.Queue()
     ids: list[Any] = []
     progress = Progress()
@@ -103,6 +106,13 @@ def _ask(name: str, what: str, submit: Callable[[], Any], timeout_s: float, *, s
     if error is not None:
         raise _translated(name, what, error, progress.reasons) from error
     return answer
+
+
+def _keep_standard_output_free() -> None:
+    """Have what SkyPilot logs go where its progress goes: standard output is the user's."""
+    for handler in logging.getLogger("sky").handlers:
+        if isinstance(handler, sky_logging.EnvAwareHandler) and handler.stream is not _SHOWN:
+            handler.stream = _SHOWN
 
 
 def _cancel(ids: list[Any]) -> None:

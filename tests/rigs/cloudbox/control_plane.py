@@ -7,11 +7,13 @@ import threading
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.ec2 import ec2_backends
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from tests.rigs.cloudbox import refusals
-from tests.rigs.cloudbox.box import PORT
+from tests.rigs.cloudbox.box import PORT, REGION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -70,10 +72,23 @@ class ControlPlane:
         for refusal in self._refusals:
             if refusal.meets(request, self.zones):
                 return _answer(start_response, "400 Bad Request", refusal.answer(request))
+        if request.get("Action") == "StartInstances":
+            _move(value for name, value in request.items() if name.startswith("InstanceId."))
         answer: Any = self._moto(environ, start_response)
         if request.get("Action") in _CHANGES:
             self.changed.set()
         return list(answer)
+
+
+def _move(instances: Iterable[str]) -> None:
+    """Give stopped instances other addresses, as AWS does with those that users connect to."""
+    backend = ec2_backends[DEFAULT_ACCOUNT_ID][REGION]
+    for instance in map(backend.get_instance, instances):
+        if instance.state == "stopped":
+            interface = instance.nics[0]
+            interface.private_ip_address = interface.subnet.get_available_subnet_ip(instance)
+            first = {"Primary": True, "PrivateIpAddress": interface.private_ip_address}
+            interface.private_ip_addresses = [first]
 
 
 def _answer(start_response: StartResponse, status: str, body: bytes) -> list[bytes]:

@@ -74,7 +74,6 @@ class Host:
         devices = instance.get("BlockDeviceMappings", [])
         self.volumes: list[str] = [device["Ebs"]["VolumeId"] for device in devices]
         self._name = f"ip-{self.ip.replace('.', '-')}"
-        self._metadata = _metadata(instance, self._name)
         self._disk = box.disk / "hosts" / self._id
         self._enclosure: Enclosure | None = None
 
@@ -110,12 +109,10 @@ class Host:
             "shadow": with_row("shadow", f"{HOST_USER}:*:19000:0:99999:7:::"),
             "sudoers.d/cloudbox": f"{HOST_USER} ALL=(ALL) NOPASSWD:ALL\n",
             "hostname": f"{self._name}\n",
-            "hosts": f"127.0.0.1 localhost\n{self.ip} {self._name}\n",
             "resolv.conf": "",
             "ssh/sshd_config": _SSHD_CONFIG,
             "uv/uv.toml": "offline = true\n",
             "pip.conf": "[global]\nno-index = true\n",
-            "metadata.json": json.dumps(self._metadata),
             "metadata.py": (SCRIPTS / "metadata.py").read_text(),
         }
         if user_data.lstrip().startswith("#cloud-config"):
@@ -140,6 +137,17 @@ class Host:
         (home / ".ssh").chmod(0o700)
         for owned in (home, *home.rglob("*")):
             os.chown(owned, HOST_UID, HOST_UID)
+
+    def move(self, instance: dict[str, Any]) -> None:
+        """Take the address that the instance has now, which may be another one than before.
+
+        Args:
+            instance: The instance, as AWS describes it.
+        """
+        self.ip = instance["PrivateIpAddress"]
+        etc = self._disk / "upper/etc"
+        (etc / "hosts").write_text(f"127.0.0.1 localhost\n{self.ip} {self._name}\n")
+        (etc / "metadata.json").write_text(json.dumps(_metadata(instance, self._name)))
 
     def destroy(self) -> None:
         """End the host and drop its disk."""

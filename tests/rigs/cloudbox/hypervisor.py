@@ -80,6 +80,7 @@ class Hypervisor:
                 host = self._hosts[name] = Host(self._box, instance)
                 host.provision(self._user_data(name))
             if not host.has_booted:
+                host.move(instance)
                 host.boot()
                 print(f"{name}: boot, {host.ip}", flush=True)
             elif not host.is_running:

@@ -1,0 +1,75 @@
+"""Clusters that several tests use, launched side by side; and scripts of users."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import runhouse as rh
+from tests.rigs.cloudbox.box import PROJECT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from concurrent.futures import Future
+
+TYPE, PRICE = "m6i.large", 0.096
+
+# What each is launched with; a test names the one that it needs as a fixture.
+DEFINITIONS: Mapping[str, Mapping[str, Any]] = {
+    "held": {"instance_type": "CPU:2", "autostop_mins": 1, "autostop": "stop"},
+    "life": {"instance_type": TYPE, "autostop_mins": 60},
+    "pair": {
+        "instance_type": "V100:1",
+        "num_instances": 2,
+        "provider": "cheapest",
+        "labels": {"team": "vision"},
+        "disk_size": 77,
+        "autostop_mins": 60,
+        "sky_kwargs": {"envs": {"UNUSED": "1"}},
+    },
+    "spot": {"num_cpus": 2, "memory": "4", "use_spot": True, "provider": "aws"},
+}
+
+
+class Fleet:
+    """Launch clusters in threads, and take all of them down in the end."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        """Begin to launch."""
+        self._clusters = {name: rh.ondemand_cluster(name, **DEFINITIONS[name]) for name in names}
+        self._threads = ThreadPoolExecutor(len(DEFINITIONS))
+        self._launched: dict[str, Future[rh.OnDemandCluster]] = {
+            name: self._threads.submit(cluster.up) for name, cluster in self._clusters.items()
+        }
+
+    def get(self, name: str) -> rh.OnDemandCluster:
+        """Return a cluster as soon as it is up."""
+        return self._launched[name].result()
+
+    def close(self) -> None:
+        """Take the clusters down, also those that did not come up."""
+        with self._threads:
+            for name, cluster in self._clusters.items():
+                self._launched[name].exception()
+                self._threads.submit(cluster.teardown)
+        for cluster in self._clusters.values():
+            cluster.disconnect()
+
+
+def script(lines: str) -> list[str]:
+    """Return the command that runs lines of Python as another process of a user's."""
+    return [sys.executable, "-c", f"import runhouse as rh\nfrom tests.cloud import sample\n{lines}"]
+
+
+def begin(*command: str, **environ: str) -> subprocess.Popen[str]:
+    """Begin a command of a user's, and listen to what it says."""
+    return subprocess.Popen(
+        ["env", *(f"{name}={value}" for name, value in environ.items()), *command],
+        cwd=PROJECT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )

@@ -1,0 +1,152 @@
+"""Machines go when nothing was computed on them, and stay while something is.
+
+Minutes cannot be shortened here: they are SkyPilot's. The waiting is done while other tests run,
+so what is expected is begun first and looked at last.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import runhouse as rh
+from tests.cloud import sample
+from tests.cloud.fleet import begin, script
+from tests.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.rigs.cloudbox.inside import Region
+
+# Longer than a minute of idleness and the minute in which SkyPilot's agent looks once.
+BUSY_S = 150
+MARK = "mark"
+_LOOK_S = 0.5
+
+
+@dataclass
+class Watch:
+    """Watch a cluster's machine until it is not running any more.
+
+    Attributes:
+        cluster: Name of the cluster.
+        states: What was seen, with the time at which it was first seen.
+    """
+
+    cluster: str
+    states: dict[str, float] = field(default_factory=dict)
+
+    def follow(self, region: Region, end: threading.Event) -> None:
+        """Note when the state of the machine and of the work on it changes."""
+        while not end.wait(_LOOK_S):
+            machine = next(iter(region.instances(self.cluster)), None)
+            self.see(machine.state if machine is not None else "gone")
+            if machine is None or machine.state != "running":
+                if "running" in self.states:
+                    return
+                continue
+            try:
+                self.see((region.home(machine) / MARK).read_text())
+            except OSError:  # nothing was begun, or the host has just gone
+                continue
+
+    def see(self, state: str) -> None:
+        """Note the time of what is seen for the first time."""
+        self.states.setdefault(state, time.monotonic())
+
+
+@pytest.fixture(scope="session")
+def watched(region: Region) -> Iterator[dict[str, Watch]]:
+    """Watch the two clusters of this file."""
+    end = threading.Event()
+    watches = {name: Watch(name) for name in ("held", "left")}
+    threads = [
+        threading.Thread(target=watch.follow, args=(region, end)) for watch in watches.values()
+    ]
+    for thread in threads:
+        thread.start()
+    yield watches
+    end.set()
+    for thread in threads:
+        thread.join()
+
+
+@pytest.fixture(scope="session")
+def open_connections() -> Iterator[list[Any]]:
+    """Keep what a test has opened until the end of all tests."""
+    kept: list[Any] = []
+    yield kept
+    for each in kept:
+        each.close()
+
+
+def test_a_client_leaves_a_run_behind(watched: dict[str, Watch]) -> None:
+    lines = f"""
+cluster = rh.ondemand_cluster("left", instance_type="CPU:2", autostop_mins=1)
+remote = rh.function(sample.work).to(cluster)
+print(remote.options(run_name="nightly").run({BUSY_S}, "~/{MARK}").key)
+"""
+    client = begin(*script(lines))
+    out, err = client.communicate(timeout=240)
+    assert (client.returncode, out) == (0, "nightly\n"), err
+    wait_until(lambda: "begun" in watched["left"].states, timeout_s=10)
+
+
+def test_a_client_holds_on(
+    held: rh.OnDemandCluster, watched: dict[str, Watch], open_connections: list[Any]
+) -> None:
+    """Begin a plain call from a thread, over a connection that stays, beside an open tunnel."""
+    tunnel, port = held.ssh_tunnel(0, 22)
+    through = socket.create_connection(("127.0.0.1", port))
+    assert through.recv(4) == b"SSH-", "it leads to the host, and stays open"
+    open_connections.extend([tunnel, through])
+    remote = rh.function(sample.work).to(held).options(stream_logs=False)
+    threading.Thread(target=remote, args=(BUSY_S, f"~/{MARK}"), daemon=True).start()
+    wait_until(lambda: "begun" in watched["held"].states, timeout_s=10)
+    status = held.status(refresh=False)
+    assert status.autostop is not None
+    assert (status.autostop.in_use, status.autostop.why) == (True, "1 call running")
+    assert (status.autostop_mins, status.autostop.stops) == (1, "stop")
+
+
+def check(watch: Watch, end: str, timeout_s: float) -> None:
+    """Check that the machine has outlived the work by a minute or more, and then went."""
+    wait_until(lambda: end in watch.states, timeout_s=timeout_s)
+    assert list(watch.states)[-3:] == ["begun", "ended", end], watch.states
+    assert watch.states["ended"] - watch.states["begun"] >= BUSY_S - 2
+    idle_s = watch.states[end] - watch.states["ended"]
+    assert 55 <= idle_s <= 240, watch.states
+
+
+@pytest.mark.last
+@pytest.mark.timeout(420)
+def test_idle_machines_go_although_their_client_is_gone(watched: dict[str, Watch]) -> None:
+    check(watched["left"], "gone", timeout_s=400)
+    assert rh.ondemand_cluster("left", instance_type="CPU:2").status().state == "down"
+
+
+@pytest.mark.last
+@pytest.mark.timeout(420)
+def test_idle_machines_stop_although_a_client_is_there(
+    held: rh.OnDemandCluster, watched: dict[str, Watch], region: Region
+) -> None:
+    watch = watched["held"]
+    wait_until(lambda: {"stopping", "stopped"} & watch.states.keys(), timeout_s=400)
+    watch.states["stopped"] = watch.states.get("stopping", watch.states.get("stopped", 0.0))
+    watch.states.pop("stopping", None)
+    check(watch, "stopped", timeout_s=1)
+    wait_until(lambda: region.instances("held")[0].state == "stopped", timeout_s=30)
+    assert held.status().state == "stopped"
+    with pytest.raises(
+        rh.errors.ClusterLostError, match=r"were stopped \(after 1 idle minutes"
+    ) as e:
+        held.run(["true"])
+    assert (e.value.cluster, e.value.state) == ("held", "stopped")
+    held.up()
+    assert held.run([f"cat {MARK}"], stream_logs=False) == [(0, "ended", "")]
