@@ -81,7 +81,8 @@ def fleet(region: Region, request: pytest.FixtureRequest) -> Iterator[Fleet]:
     """Launch all clusters that the chosen tests need, at once; each is waited for when needed."""
     del region  # which looks at what is left after the clusters are gone
     needed = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
-    made = Fleet(sorted(needed & DEFINITIONS.keys()))
+    chosen = sorted(needed & DEFINITIONS.keys())
+    made = Fleet(chosen, skypilot_s_own="skypilot_s_own" in needed)
     yield made
     made.close()
 
@@ -111,12 +112,6 @@ def spot(fleet: Fleet) -> rh.OnDemandCluster:
 
 
 @pytest.fixture(scope="session")
-def skypilot_s_own(region: Region) -> Iterator[str]:
+def skypilot_s_own(fleet: Fleet) -> str:
     """Give the name of a cluster of one host, which SkyPilot has launched by itself."""
-    del region  # which looks at what is left after the cluster is gone
-    name = "shared"
-    task = sky.Task(num_nodes=1)
-    task.set_resources(sky.Resources(infra="aws", cpus="2+"))
-    sky.get(sky.launch(task, cluster_name=name))
-    yield name
-    sky.get(sky.down(name))
+    return fleet.wait_for_skypilot_s_own()

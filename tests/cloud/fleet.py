@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from concurrent.futures import Future
 
+SKYPILOT_S_OWN = "shared"
+_LAUNCH = ("sky", "launch", "--yes", "--infra=aws", "--cpus=2+", f"--cluster={SKYPILOT_S_OWN}")
+_DOWN = ("sky", "down", "--yes", SKYPILOT_S_OWN)
 TYPE, PRICE = "m6i.large", 0.096
 
 # What each is launched with; a test names the one that it needs as a fixture.
@@ -33,27 +36,43 @@ DEFINITIONS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+def run(*command: str) -> None:
+    """Run a command of SkyPilot's to its end."""
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=sys.stderr, timeout=300)
+
+
 class Fleet:
     """Launch clusters in threads, and take all of them down in the end."""
 
-    def __init__(self, names: Iterable[str]) -> None:
+    def __init__(self, names: Iterable[str], *, skypilot_s_own: bool) -> None:
         """Begin to launch."""
         self._clusters = {name: rh.ondemand_cluster(name, **DEFINITIONS[name]) for name in names}
-        self._threads = ThreadPoolExecutor(len(DEFINITIONS))
-        self._launched: dict[str, Future[rh.OnDemandCluster]] = {
+        self._threads = ThreadPoolExecutor(len(DEFINITIONS) + 1)
+        self._launched: dict[str, Future[Any]] = {
             name: self._threads.submit(cluster.up) for name, cluster in self._clusters.items()
         }
+        if skypilot_s_own:
+            self._launched[SKYPILOT_S_OWN] = self._threads.submit(run, *_LAUNCH)
 
     def get(self, name: str) -> rh.OnDemandCluster:
         """Return a cluster as soon as it is up."""
-        return self._launched[name].result()
+        self._launched[name].result()
+        return self._clusters[name]
+
+    def wait_for_skypilot_s_own(self) -> str:
+        """Return the name of the cluster that SkyPilot has launched by itself."""
+        self._launched[SKYPILOT_S_OWN].result()
+        return SKYPILOT_S_OWN
 
     def close(self) -> None:
         """Take the clusters down, also those that did not come up."""
         with self._threads:
-            for name, cluster in self._clusters.items():
-                self._launched[name].exception()
+            for each in self._launched.values():
+                each.exception()  # has ended, however it did
+            for cluster in self._clusters.values():
                 self._threads.submit(cluster.teardown)
+            if SKYPILOT_S_OWN in self._launched:
+                self._threads.submit(run, *_DOWN)
         for cluster in self._clusters.values():
             cluster.disconnect()
 

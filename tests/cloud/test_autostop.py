@@ -46,9 +46,11 @@ class Watch:
         """Note when the state of the machine and of the work on it changes."""
         while not end.wait(_LOOK_S):
             machine = next(iter(region.instances(self.cluster)), None)
-            self.see(machine.state if machine is not None else "gone")
-            if machine is None or machine.state != "running":
-                if "running" in self.states:
+            state = machine.state if machine is not None else "gone"
+            if "begun" in self.states or state == "running":
+                self.see(state)
+            if machine is None or state != "running":
+                if "begun" in self.states:
                     return
                 continue
             try:
@@ -86,22 +88,11 @@ def open_connections() -> Iterator[list[Any]]:
         each.close()
 
 
-def test_a_client_leaves_a_run_behind(watched: dict[str, Watch]) -> None:
-    lines = f"""
-cluster = rh.ondemand_cluster("left", instance_type="CPU:2", autostop_mins=1)
-remote = rh.function(sample.work).to(cluster)
-print(remote.options(run_name="nightly").run({BUSY_S}, "~/{MARK}").key)
-"""
-    client = begin(*script(lines))
-    out, err = client.communicate(timeout=240)
-    assert (client.returncode, out) == (0, "nightly\n"), err
-    wait_until(lambda: "begun" in watched["left"].states, timeout_s=10)
-
-
 def test_a_client_holds_on(
     held: rh.OnDemandCluster, watched: dict[str, Watch], open_connections: list[Any]
 ) -> None:
     """Begin a plain call from a thread, over a connection that stays, beside an open tunnel."""
+    held.up()  # it may have been idle for a minute while others were launched
     tunnel, port = held.ssh_tunnel(0, 22)
     through = socket.create_connection(("127.0.0.1", port))
     assert through.recv(4) == b"SSH-", "it leads to the host, and stays open"
@@ -113,6 +104,18 @@ def test_a_client_holds_on(
     assert status.autostop is not None
     assert (status.autostop.in_use, status.autostop.why) == (True, "1 call running")
     assert (status.autostop_mins, status.autostop.stops) == (1, "stop")
+
+
+def test_a_client_leaves_a_run_behind(watched: dict[str, Watch]) -> None:
+    lines = f"""
+cluster = rh.ondemand_cluster("left", instance_type="CPU:2", autostop_mins=1)
+remote = rh.function(sample.work).to(cluster)
+print(remote.options(run_name="nightly").run({BUSY_S}, "~/{MARK}").key)
+"""
+    client = begin(*script(lines))
+    out, err = client.communicate(timeout=240)
+    assert (client.returncode, out) == (0, "nightly\n"), err
+    wait_until(lambda: "begun" in watched["left"].states, timeout_s=10)
 
 
 def check(watch: Watch, end: str, timeout_s: float) -> None:

@@ -118,6 +118,9 @@ def test_stopped_machines_keep_their_files_and_come_back_elsewhere(
     life: rh.OnDemandCluster, region: Region
 ) -> None:
     assert rh.function(sample.write).to(life)("~/kept", "as it was") == 9
+    other = rh.ondemand_cluster("life")
+    remote = rh.function(sample.host).to(other)
+    name = remote()
     result = rh.function(sample.host).to(life).options(run_name="before").run().result()
     (machine,) = region.instances("life")
     assert life.stop()
@@ -140,16 +143,8 @@ def test_stopped_machines_keep_their_files_and_come_back_elsewhere(
     assert life.run(["cat kept"], stream_logs=False) == [(0, "as it was", "")]
     assert life.get_run("before").result() == result
     assert rh.function(sample.host).to(life)() == result
-
-
-def test_others_follow_machines_that_have_moved(life: rh.OnDemandCluster, region: Region) -> None:
-    other = rh.ondemand_cluster("life")
-    remote = rh.function(sample.host).to(other)
-    name = remote()
-    life.stop()
-    life.start()
-    assert remote() == name, "in the same script, without sending it again"
-    assert other.ips == [one.ip for one in region.instances("life")]
+    assert remote() == name, "who has used it before follows it, without sending anything again"
+    assert other.ips == [moved.ip]
     other.disconnect()
 
 
