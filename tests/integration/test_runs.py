@@ -145,6 +145,8 @@ def test_one_name_is_one_run_at_a_time(cluster: rh.Cluster, name: str) -> None:
     with pytest.raises(RunExistsError, match="going on") as caught:
         wait.options(run_name=name).run(60)
     assert caught.value.key == name
+    with pytest.raises(RunExistsError, match="going on"):  # another env is another process
+        wait.options(run_name=name, env="elsewhere").run(60)
     run.cancel()
     wait_until(lambda: cluster.get_run(name).status == "cancelled")
 
@@ -274,7 +276,7 @@ def test_a_call_that_raises_may_be_repeated(cluster: rh.Cluster, mark: str) -> N
     assert "attempt 1 of 2 raised ConnectionError: call 1" in str(run.logs())
 
 
-def test_calls_wait_for_their_turn(cluster: rh.Cluster) -> None:
+def test_calls_wait_for_their_turn(cluster: rh.Cluster, name: str) -> None:
     cluster.set_limits("narrow", concurrency=1, queue=2)
     wait = rh.function(sample.wait).to(cluster, env="narrow")
     running, second, third = wait.run(60), wait.run(0.01), wait.run(0.01)
@@ -282,6 +284,10 @@ def test_calls_wait_for_their_turn(cluster: rh.Cluster) -> None:
     assert (second.status, third.status) == ("queued", "queued")
     with pytest.raises(QueueFullError, match="are waiting, which is the limit"):
         wait(0.01)
+    with pytest.raises(QueueFullError):
+        wait.options(run_name=name).run(0.01)
+    with pytest.raises(RunNotFoundError):
+        cluster.get_run(name)
     third.cancel()
     with pytest.raises(RunCancelledError):
         third.result()

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("runhouse")
 
-_WAITING_OPERATIONS = frozenset(("call", "new", "method"))
-
 
 class Executor:
     """Run calls to their end."""
@@ -61,8 +59,7 @@ class Executor:
         moved = False
         try:
             want_level(run.call.log_level)
-            if run.call.op in _WAITING_OPERATIONS:
-                self._admission.enter(run)
+            self._admission.enter(run)
             run.begin()
             retry = Retry(run.call)
             moved = self._repeat(run, frame, retry)
