@@ -239,8 +239,8 @@ def make_sleep_interruptible(current_run: Callable[[], object]) -> None:
 
     def sleep(seconds: float | SupportsIndex, /) -> None:
         run = current_run()
-        is_ours = isinstance(run, Run) and isinstance(seconds, (int, float)) and seconds > 0
-        if not (is_ours and run.sleep(seconds)):
+        is_time = isinstance(seconds, (int, float)) and seconds > 0
+        if not (isinstance(run, Run) and is_time and run.sleep(float(seconds))):
             plain_sleep(seconds)
 
     sleep.__doc__ = plain_sleep.__doc__

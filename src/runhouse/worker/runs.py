@@ -17,7 +17,7 @@ from runhouse.worker.admission import Admission
 from runhouse.worker.alarms import Alarms
 from runhouse.worker.execute import Executor
 from runhouse.worker.journal import Journal
-from runhouse.worker.outbox import Mailbox, Outbox
+from runhouse.worker.outbox import Mailbox
 from runhouse.worker.run import Run
 
 if TYPE_CHECKING:
