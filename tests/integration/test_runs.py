@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import subprocess
@@ -137,6 +138,24 @@ def test_a_stored_result_is_returned_instead_of_calling_again(
         with pytest.raises(ConnectionError):
             failing.get_or_call(f"{name}-failing", f"{mark}2", 2)
     assert failing.get_or_call(f"{name}-failing", f"{mark}2", 2) == 3
+
+
+def test_a_stored_result_comes_in_the_manner_of_its_function(
+    cluster: rh.Cluster, name: str
+) -> None:
+    add = rh.function(sample.add_later).to(cluster)
+    count = rh.function(sample.count_later).to(cluster)
+
+    async def use() -> tuple[int, list[int]]:
+        total: int = await add.get_or_call(f"{name}-add", 1, 2)
+        return total, [number async for number in count.get_or_call(f"{name}-count", 3)]
+
+    first = asyncio.run(use())
+    assert first == asyncio.run(use()) == (3, [0, 1, 2])
+    assert len([run for run in cluster.runs() if run.key.startswith(name)]) == 2
+    plain = rh.function(sample.count_to).to(cluster)
+    for _ in range(2):
+        assert list(plain.get_or_call(f"{name}-plain", 3)) == [0, 1, 2]
 
 
 def test_one_name_is_one_run_at_a_time(cluster: rh.Cluster, name: str) -> None:
@@ -344,6 +363,20 @@ def test_what_is_unknown_or_wrong_is_told(cluster: rh.Cluster) -> None:
         add.options(retry_on=ValueError("no class"))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="concurrency"):
         next(add.map([1], concurrency=0))
+    with pytest.raises(TypeError, match="items cannot be used. It is of type int"):
+        add.map(3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="an item of starmap cannot be used"):
+        list(add.starmap([3]))  # type: ignore[list-item]
+    run = add.run(1)
+    with pytest.raises(TypeError, match="timeout cannot be used. It is of type str"):
+        run.result(timeout="1")  # type: ignore[arg-type]
+    for timeout in (-1, float("nan")):
+        with pytest.raises(ValueError, match="timeout cannot be"):
+            run.wait(timeout)
+    with pytest.raises(TypeError, match="run_name cannot be used"):
+        cluster.get_run(None)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="No key has a slash"):
+        rh.run.attach("a/b", cluster)
     with pytest.raises(TypeError, match="needs a cluster"):
         rh.function(sample.add).run(1, 2)
     with pytest.raises(ValueError, match="concurrency cannot be 0"):
