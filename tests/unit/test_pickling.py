@@ -163,6 +163,11 @@ def test_a_group_keeps_members_with_constructors_of_their_own() -> None:
     assert isinstance(back, group)
     assert back.exceptions[0].hint == "x"
     assert back.exceptions[1].exceptions[0].filename == "/a"
+    mixed = group("outer", [group("inner", [Unpicklable(), KeyError(1)]), ValueError("x")])
+    back = there_and_back(mixed)
+    members = [type(error) for error in back.exceptions[0].exceptions]
+    assert (type(back), members) == (group, [RemoteError, KeyError])
+    assert "holds a lock" in str(back.exceptions[0].exceptions[0])
 
 
 def test_the_remote_traceback_is_shown_with_source_lines() -> None:

@@ -6,11 +6,12 @@ is.
 
 from __future__ import annotations
 
+import builtins
 import os
 import traceback
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from runhouse.errors import RemoteError
 from runhouse.wire.pickling import (
@@ -24,6 +25,8 @@ from runhouse.wire.pickling import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from runhouse.wire.frames import Frame
 
 # How it follows from the one before, its type, its message, and its pickle: empty for none.
@@ -91,7 +94,7 @@ def dump_error(error: BaseException) -> tuple[dict[str, object], Pickled]:
     links: list[_Link] = []
     for how, link in _chain(error):
         described = _described(link)
-        pickled = _pickled(link)
+        pickled = _pickled(_sendable(link))
         if pickled is not None and pickled.by_value:
             meta |= by_value_meta(pickled)
         body = bytes(pickled.body) if pickled is not None else b""
@@ -104,6 +107,22 @@ def _described(error: BaseException) -> dict[str, str]:
     is_plain = cls.__module__ == "builtins"
     name = cls.__qualname__ if is_plain else f"{cls.__module__}.{cls.__qualname__}"
     return {"type": name, "message": _text_of(error)}
+
+
+def _sendable(error: BaseException) -> BaseException:
+    """Return an exception, or a group with stand-ins for members that cannot be pickled."""
+    members: Sequence[BaseException] = getattr(error, "exceptions", ())
+    group = getattr(builtins, "BaseExceptionGroup", ())  # it came with Python 3.11
+    if not isinstance(error, group) or all(_pickled(member) for member in members):
+        return error
+    told = [_sendable(m) if isinstance(m, group) or _pickled(m) else _stand_in(m) for m in members]
+    derived: BaseException = cast("Any", error).derive(told)
+    return derived
+
+
+def _stand_in(error: BaseException) -> RemoteError:
+    told = _described(error)
+    return RemoteError(f"{told['type']}: {told['message']}", type_name=told["type"])
 
 
 def _pickled(error: BaseException) -> Pickled | None:
