@@ -370,9 +370,8 @@ def test_what_is_unknown_or_wrong_is_told(cluster: rh.Cluster) -> None:
     run = add.run(1)
     with pytest.raises(TypeError, match="timeout cannot be used. It is of type str"):
         run.result(timeout="1")  # type: ignore[arg-type]
-    for timeout in (-1, float("nan")):
-        with pytest.raises(ValueError, match="timeout cannot be"):
-            run.wait(timeout)
+    with pytest.raises(ValueError, match="timeout cannot be NaN"):
+        run.wait(float("nan"))
     with pytest.raises(TypeError, match="run_name cannot be used"):
         cluster.get_run(None)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="No key has a slash"):

@@ -206,7 +206,7 @@ def _deadline(timeout: object) -> float | None:
 
     Raises:
         TypeError: The timeout is no number.
-        ValueError: It is negative or not a number of seconds.
+        ValueError: It is NaN.
     """
     if timeout is None:
         return None
@@ -214,8 +214,8 @@ def _deadline(timeout: object) -> float | None:
         kind = type(timeout).__name__
         msg = f"timeout cannot be used. It is of type {kind}. Pass a number of seconds, or None."
         raise TypeError(msg)
-    if not timeout >= 0:
-        msg = f"timeout cannot be {timeout}. It is a number of seconds. Pass 0 or more, or None."
+    if timeout != timeout:  # noqa: PLR0124 - NaN would never pass
+        msg = "timeout cannot be NaN. No time is meant by it. Pass a number of seconds, or None."
         raise ValueError(msg)
     return time.monotonic() + timeout
 
