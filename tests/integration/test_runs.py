@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -380,27 +378,3 @@ def test_what_is_unknown_or_wrong_is_told(cluster: rh.Cluster) -> None:
         rh.function(sample.add).run(1, 2)
     with pytest.raises(ValueError, match="concurrency cannot be 0"):
         cluster.set_limits(concurrency=0)
-
-
-def test_a_run_goes_on_when_its_caller_is_killed(tmp_path: Path) -> None:
-    mark = tmp_path / "mark"
-    program = f"""
-import os, signal, runhouse as rh
-from tests.integration import sample
-run = rh.function(sample.mark_slowly).to(rh.here).run({str(mark)!r}, 0.5, run_name="orphan")
-kept = rh.function(sample.mark_slowly).to(rh.here).remote({str(mark)!r}, 0.5, run_name="kept")
-print("started", flush=True)
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        stdout=subprocess.PIPE,
-        cwd=ROOT,
-        env=os.environ | {"RH_ORPHAN_GRACE_S": "0.1"},
-        check=False,
-    )
-    assert done.stdout == b"started\n"
-    results = {rh.run.attach("orphan", rh.here).result(), rh.here.get_run("kept").result()}
-    assert results == {1, 2}
-    assert rh.here.get("kept") in results
-    rh.here.stop()
