@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
+import runhouse as rh
 from runhouse import settings
 
 if TYPE_CHECKING:
@@ -45,9 +46,16 @@ def session_home() -> Iterator[Path]:
 
 @pytest.fixture
 def rh_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Give one test an empty home, for what it saves and counts."""
+    """Give one test an empty home, for what it saves and counts, and a `here` of its own in it."""
     home = tmp_path / "rh"
     monkeypatch.setenv("RH_HOME", str(home))
     settings.load.cache_clear()
+    here = vars(rh.here)
+    known: dict[str, object] = {
+        name: here.pop(name) for name in ("_hosts", "calls") if name in here
+    }
     yield home
+    for name in ("_hosts", "calls"):
+        here.pop(name, None)
+    here |= known
     settings.load.cache_clear()

@@ -30,6 +30,7 @@ RunhouseError
 │   └── InvalidNameError (ValueError)
 ├── CallError                            a call could not be made, or was lost
 │   ├── NotSerializableError (TypeError)
+│   ├── NotLoadableError                 a value has come, but what it needs is not here
 │   ├── PythonMismatchError
 │   ├── ObjectNotFoundError (KeyError)
 │   ├── MethodNotFoundError (AttributeError)   told to callers that send JSON
@@ -287,6 +288,10 @@ class CallError(RunhouseError):
 
 class NotSerializableError(CallError, TypeError):
     """Report an argument, a result or a function that cannot be pickled."""
+
+
+class NotLoadableError(CallError):
+    """Report a result that has come but cannot be loaded here, as its class is not known here."""
 
 
 class PythonMismatchError(CallError):

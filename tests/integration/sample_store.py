@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import runhouse as rh
+from tests.integration.sample import SampleError, fail_unpicklably
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -140,7 +141,16 @@ def use_processes(number: int) -> list[int]:
 def fail_in_group() -> None:
     """Raise a group of exceptions, where Python has them."""
     group = getattr(builtins, "ExceptionGroup", ValueError)
-    raise group("several", [ValueError("one"), KeyError("two")])
+    raise group("several", [ValueError("one"), SampleError(2, hint="more")])
+
+
+def fail_from_a_lock() -> None:
+    """Raise an exception whose cause cannot be pickled."""
+    try:
+        fail_unpicklably()
+    except ValueError as error:
+        message = "outer"
+        raise KeyError(message) from error
 
 
 def fail_in_c() -> None:
@@ -164,6 +174,26 @@ def make_module() -> types.ModuleType:
     exec("class Thing(Exception):\n    pass\n", module.__dict__)  # noqa: S102
     sys.modules[module.__name__] = module
     return module
+
+
+def return_unknown() -> Any:
+    """Return an object of a class that the client cannot import."""
+    return make_module().Thing()
+
+
+def return_errors() -> list[Exception]:
+    """Return exceptions, as `asyncio.gather` may do."""
+    return [SampleError(3, hint="more")]
+
+
+def return_code() -> Callable[[int], int]:
+    """Return a function that has no name in a module."""
+    return lambda x: 2 * x
+
+
+def yield_code() -> Iterator[Callable[[int], int]]:
+    """Yield functions that have no name in a module."""
+    yield return_code()
 
 
 def raise_unknown() -> None:

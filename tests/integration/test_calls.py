@@ -252,6 +252,7 @@ def test_a_worker_that_dies_is_told_with_its_last_words(
         kill(cluster)
     assert caught.value.signal_name == signal_name
     assert words in str(caught.value)
+    assert ("about to die" in caught.value.log_tail) == (words == "about to die"), "its own words"
     assert counter.add() == 2, "the other worker lives on"
     with pytest.raises(CallError):
         doomed.add()
@@ -302,12 +303,17 @@ def test_what_was_never_sent_is_not_found(cluster: rh.Cluster) -> None:
         (lambda: rh.function(sample.Counter), TypeError, "runhouse.module"),
         (lambda: rh.function("no-colon"), ValueError, "module:name"),
         (lambda: rh.function("a:b", name=3), TypeError, "a text"),  # type: ignore[call-overload]
-        (lambda: rh.function("not good:b").to(rh.here), ValueError, "module:name"),
+        (lambda: rh.function("not good:b"), ValueError, "module:name"),
         (lambda: rh.module(sample.add), TypeError, "runhouse.function"),
         (lambda: rh.module(3), TypeError, "is not a class"),  # type: ignore[arg-type]
         (lambda: rh.function(sample.add).to(3), TypeError, "is not a cluster"),  # type: ignore[arg-type]
         (lambda: rh.function(sample.add).to("nowhere"), LookupError, "no cluster 'nowhere'"),
         (lambda: rh.function(sample.add).to(rh.here, env="a b"), ValueError, "as a name"),
+        (
+            lambda: rh.function(sample.add).to(rh.here)(),  # type: ignore[call-arg]
+            TypeError,
+            r"add\(\) was not called: missing a required argument: 'a'.*It takes \(a: ",
+        ),
         (lambda: rh.function("math:sqrt").local(4), TypeError, "by name only"),
     ],
 )

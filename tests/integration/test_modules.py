@@ -252,6 +252,12 @@ def test_attributes_are_read_and_set_there(shelf: Any) -> None:
     assert (shelf.label, shelf.name_of_label) == ("loud", "LOUD")
     shelf.brand_new = [1]
     assert shelf.brand_new == [1]
+    del shelf.brand_new
+    assert not hasattr(shelf, "brand_new")
+    shelf.remote._kept = 1
+    del shelf.remote._kept
+    with pytest.raises(AttributeError, match="_kept"):
+        del shelf.remote._kept
     assert (shelf.fetch("items"), shelf.fetch("_secret")) == ([0, 1, 2], "other")
     assert shelf.fetch() == Shelf(3)
     assert (shelf.local.kind, shelf.local.double(2)) == ("shelf", 4)
@@ -272,6 +278,14 @@ def test_attributes_without_blocking(shelf: Any) -> None:
         asyncio.run(shelf.fetch_async("labell"))
     with pytest.raises(AttributeError):
         asyncio.run(shelf.set_async("total", 1))
+    acts: list[Callable[[], object]] = [
+        lambda: shelf.fetch(3),
+        lambda: asyncio.run(shelf.fetch_async(3)),
+        lambda: asyncio.run(shelf.set_async(3, 1)),
+    ]
+    for act in acts:
+        with pytest.raises(TypeError, match="name cannot be used. It is of type int"):
+            act()
 
 
 def test_what_is_not_there_is_told_with_near_names(shelf: Any) -> None:
@@ -288,12 +302,18 @@ def test_what_is_not_there_is_told_with_near_names(shelf: Any) -> None:
         shelf.total = 3
     with pytest.raises(AttributeError, match="nothing_of_this_name"):
         shelf.broken  # noqa: B018
-    acts = [lambda: shelf._secret, lambda: setattr(shelf, "_secret", 1)]
+    acts = [
+        lambda: shelf._secret,
+        lambda: setattr(shelf, "_secret", 1),
+        lambda: delattr(shelf, "_secret"),
+    ]
     for act in acts:
         with pytest.raises(AttributeError, match=r"Use \.remote\._secret"):
             act()
     with pytest.raises(AttributeError, match="name of runhouse.Module"):
         shelf.key = 3
+    with pytest.raises(AttributeError, match="was not deleted. It is a name of runhouse.Module"):
+        del shelf.key
     with pytest.raises(AttributeError, match="needs an object"):
         shelf.local.add(1)
     with pytest.raises(AttributeError, match=r"Use \.remote\.label"):
@@ -349,6 +369,10 @@ def test_functions_and_attributes_of_a_class(cluster: rh.Cluster) -> None:
     made = shelves.of_size(2)
     assert type(made) is Shelf, "a plain call returns what the function returns"
     assert list(shelves.double.map([1, 2])) == [2, 4]
+    held: Any = shelves(1)
+    shelves.kind = "board"
+    assert (shelves.kind, held.kind, Shelf.kind) == ("board", "board", "shelf")
+    shelves.kind = "shelf"
     with pytest.raises(AttributeError, match="mean kind"):
         shelves.kinds  # noqa: B018
     with pytest.raises(AttributeError, match="_private"):

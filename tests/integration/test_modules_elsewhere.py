@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import dataclasses
 import gc
 import os
 import pickle
@@ -35,12 +37,16 @@ from tests.integration.sample_modules import (
     look_at,
     make_here,
 )
+from tests.rigs.fixtures import default_spec
 from tests.rigs.modules import holds, make
 from tests.rigs.modules import shelf as shelf
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from tests.rigs.client import Client
+    from tests.rigs.fixtures import MakeMachine
 
 pytestmark = pytest.mark.timeout(90)
 ROOT = Path(__file__).parents[2]
@@ -235,6 +241,29 @@ def test_an_object_of_this_machine_cannot_be_reached_from_another_one(
         rh.function(add_to).to(cluster)(mine, 1)
     back = rh.function(give_back).to(cluster)(mine)
     assert back.add(1) == 2
+
+
+@pytest.mark.timeout(60)
+def test_a_host_calls_an_object_of_another_host_by_its_own_connection(
+    client: Client, make_machine: MakeMachine
+) -> None:
+    spec = default_spec(client)
+    near = make_machine(dataclasses.replace(spec, name="near"))
+    far = make_machine(dataclasses.replace(spec, name="far"), network_of=near)
+    config = f"Host far\n HostName {far.host}\n Port {far.port}\n User {far.spec.user}\n"
+    near.exec("cat > .ssh/config", input=config)
+    near.exec("umask 077; cat > .ssh/id_ed25519", input=client.key.read_text())
+    with client.used_by_this_process(), contextlib.ExitStack() as stack:
+        clusters = [rh.cluster(name, host=name, python=sys.executable) for name in ("near", "far")]
+        for each in clusters:
+            stack.callback(each.disconnect)
+        shelf = make(clusters[1], Shelf, 3, name="shelf")
+        use = rh.function(add_to).to(clusters[0])
+        assert (use(shelf, 1)[0], len(shelf)) == (4, 4)
+        log = near.exec("pgrep -fa 'ssh.*far'").stdout
+        assert log, "it is the other host that has connected"
+        assert use(shelf.resolve(), 1)[0] == 5, "a copy, which came from host to host"
+        assert len(shelf) == 4
 
 
 # -- the end of a process ---------------------------------------------------------------------

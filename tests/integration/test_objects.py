@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ from tests.integration import sample, sample_store
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -93,6 +93,8 @@ def test_a_stored_object_is_called(cluster: rh.Cluster, capfd: pytest.CaptureFix
     assert cluster.get_run("seventh").result() == 7
     kept = cluster.call("box", "values", remote=True)
     assert kept.fetch() == [1, 2, 3, 4, 5, 6, 7]
+    later = asyncio.run(cluster.call("box", "__len__", remote=True, run_async=True))
+    assert later.fetch() == 7
     with pytest.raises(AttributeError, match="nothing"):
         cluster.call("box", "nothing")
     with pytest.raises(TypeError, match="It is no method but holds int"):
@@ -162,8 +164,20 @@ def test_what_cannot_be_kept_is_told(cluster: rh.Cluster) -> None:
         cluster.rename("kept", "no key")
     with pytest.raises(TypeError, match="no name"):
         cluster.put_resource(object())
-    with pytest.raises(TypeError):
-        cluster.delete([1])  # type: ignore[list-item]
+    acts: list[Callable[[Any], object]] = [
+        cluster.delete,
+        lambda wrong: cluster.delete([wrong]),
+        cluster.get,
+        lambda wrong: cluster.rename(wrong, "new"),
+        lambda wrong: cluster.call(wrong, "add"),
+        lambda wrong: cluster.call("kept", wrong),
+    ]
+    for act in acts:
+        with pytest.raises(TypeError, match="cannot be used. It is of type int"):
+            act(3)
+    for key in ("", "a/b"):
+        with pytest.raises(ValueError, match="key cannot be"):
+            cluster.get(key)
     assert cluster.keys() == ["kept"]
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import runhouse as rh
-from runhouse.errors import RemoteError, RunCancelledError
+from runhouse.errors import NotLoadableError, RemoteError, RunCancelledError
 from tests.integration import sample, sample_store
 from tests.rigs import interpreters
 from tests.waiting import wait_until
@@ -125,6 +125,10 @@ def test_exceptions_of_every_sort_arrive_as_they_are(cluster: rh.Cluster) -> Non
         rh.function(sample_store.fail_to_find).to(cluster)()
     with pytest.raises(RemoteError, match="unknown here") as unknown:
         rh.function(sample_store.raise_unknown).to(cluster)()
+    with pytest.raises(KeyError, match="outer") as chained:
+        rh.function(sample_store.fail_from_a_lock).to(cluster)()
+    assert isinstance(chained.value.__cause__, RemoteError)
+    assert chained.value.__cause__.type_name == "ValueError"
     assert unknown.value.type_name == "only_on_the_host.Thing"
     assert "raise thing(message)" in unknown.value.remote_traceback
 
@@ -137,7 +141,22 @@ def test_an_exception_group_arrives_with_its_members(cluster: rh.Cluster) -> Non
     with pytest.raises(Exception, match="several") as caught:
         rh.function(sample_store.fail_in_group).to(cluster)()
     members = caught.value.exceptions  # type: ignore[attr-defined]
-    assert [type(error) for error in members] == [ValueError, KeyError]
+    assert [type(error) for error in members] == [ValueError, sample.SampleError]
+    assert members[1].hint == "more"
+
+
+def test_values_that_are_not_plain_data(cluster: rh.Cluster) -> None:
+    (error,) = rh.function(sample_store.return_errors).to(cluster)()
+    assert (type(error), error.args, vars(error)) == (
+        sample.SampleError,
+        ("code 3",),
+        {"code": 3, "hint": "more"},
+    )
+    with pytest.raises(NotLoadableError, match="No module named 'only_on_the_host'"):
+        rh.function(sample_store.return_unknown).to(cluster)()
+    kept = rh.function(sample_store.return_unknown).to(cluster).remote()
+    assert rh.function(repr).to(cluster)(kept).startswith("Thing(")
+    assert rh.function(sample_store.return_code).to(cluster)()(21) == 42
 
 
 def test_many_calls_at_once_leave_nothing_behind() -> None:
@@ -169,7 +188,7 @@ _NEEDED = (
 CLIENT = """
 import sys
 import runhouse as rh
-from tests.integration import sample
+from tests.integration import sample, sample_store
 cluster = rh.cluster("local", python=sys.argv[1])
 assert rh.function(sample.add).to(cluster)(40, 2) == 42
 assert rh.module(sample.Counter).to(cluster)(3).add(1) == 4
@@ -186,6 +205,9 @@ for send in (
     lambda: rh.function(lambda: 1).to(cluster),
     lambda: rh.function(sample.identity).to(cluster)(lambda: 1),
     lambda: cluster.put("code", lambda: 1),
+    lambda: rh.function(sample_store.return_code).to(cluster)(),
+    lambda: rh.function(sample_store.return_code).to(cluster).run().result(),
+    lambda: list(rh.function(sample_store.yield_code).to(cluster)()),
 ):
     try:
         send()

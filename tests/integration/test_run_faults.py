@@ -266,3 +266,27 @@ def test_an_orphaned_call_may_be_taken_up_again_in_time(
     fresh.cutter.frames = [1, 0, 0, 0, 0]
     assert fresh.call("mark_slowly", str(path), 1.0, grace_s=20) == 1
     assert called(path) == 1
+
+
+def test_a_run_goes_on_when_its_caller_is_killed(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    program = f"""
+import os, signal, runhouse as rh
+from tests.integration import sample
+run = rh.function(sample.mark_slowly).to(rh.here).run({str(mark)!r}, 0.5, run_name="orphan")
+kept = rh.function(sample.mark_slowly).to(rh.here).remote({str(mark)!r}, 0.5, run_name="kept")
+print("started", flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+        env=os.environ | {"RH_ORPHAN_GRACE_S": "0.1"},
+        check=False,
+    )
+    assert done.stdout == b"started\n"
+    results = {rh.run.attach("orphan", rh.here).result(), rh.here.get_run("kept").result()}
+    assert results == {1, 2}
+    assert rh.here.get("kept") in results
+    rh.here.stop()

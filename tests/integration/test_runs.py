@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -139,12 +138,32 @@ def test_a_stored_result_is_returned_instead_of_calling_again(
     assert failing.get_or_call(f"{name}-failing", f"{mark}2", 2) == 3
 
 
+def test_a_stored_result_comes_in_the_manner_of_its_function(
+    cluster: rh.Cluster, name: str
+) -> None:
+    add = rh.function(sample.add_later).to(cluster)
+    count = rh.function(sample.count_later).to(cluster)
+
+    async def use() -> tuple[int, list[int]]:
+        total: int = await add.get_or_call(f"{name}-add", 1, 2)
+        return total, [number async for number in count.get_or_call(f"{name}-count", 3)]
+
+    first = asyncio.run(use())
+    assert first == asyncio.run(use()) == (3, [0, 1, 2])
+    assert len([run for run in cluster.runs() if run.key.startswith(name)]) == 2
+    plain = rh.function(sample.count_to).to(cluster)
+    for _ in range(2):
+        assert list(plain.get_or_call(f"{name}-plain", 3)) == [0, 1, 2]
+
+
 def test_one_name_is_one_run_at_a_time(cluster: rh.Cluster, name: str) -> None:
     wait = rh.function(sample.wait).to(cluster)
     run = wait.options(run_name=name).run(60)
     with pytest.raises(RunExistsError, match="going on") as caught:
         wait.options(run_name=name).run(60)
     assert caught.value.key == name
+    with pytest.raises(RunExistsError, match="going on"):  # another env is another process
+        wait.options(run_name=name, env="elsewhere").run(60)
     run.cancel()
     wait_until(lambda: cluster.get_run(name).status == "cancelled")
 
@@ -274,7 +293,7 @@ def test_a_call_that_raises_may_be_repeated(cluster: rh.Cluster, mark: str) -> N
     assert "attempt 1 of 2 raised ConnectionError: call 1" in str(run.logs())
 
 
-def test_calls_wait_for_their_turn(cluster: rh.Cluster) -> None:
+def test_calls_wait_for_their_turn(cluster: rh.Cluster, name: str) -> None:
     cluster.set_limits("narrow", concurrency=1, queue=2)
     wait = rh.function(sample.wait).to(cluster, env="narrow")
     running, second, third = wait.run(60), wait.run(0.01), wait.run(0.01)
@@ -282,6 +301,10 @@ def test_calls_wait_for_their_turn(cluster: rh.Cluster) -> None:
     assert (second.status, third.status) == ("queued", "queued")
     with pytest.raises(QueueFullError, match="are waiting, which is the limit"):
         wait(0.01)
+    with pytest.raises(QueueFullError):
+        wait.options(run_name=name).run(0.01)
+    with pytest.raises(RunNotFoundError):
+        cluster.get_run(name)
     third.cancel()
     with pytest.raises(RunCancelledError):
         third.result()
@@ -338,31 +361,20 @@ def test_what_is_unknown_or_wrong_is_told(cluster: rh.Cluster) -> None:
         add.options(retry_on=ValueError("no class"))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="concurrency"):
         next(add.map([1], concurrency=0))
+    with pytest.raises(TypeError, match="items cannot be used. It is of type int"):
+        add.map(3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="an item of starmap cannot be used"):
+        list(add.starmap([3]))  # type: ignore[list-item]
+    run = add.run(1)
+    with pytest.raises(TypeError, match="timeout cannot be used. It is of type str"):
+        run.result(timeout="1")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="timeout cannot be NaN"):
+        run.wait(float("nan"))
+    with pytest.raises(TypeError, match="run_name cannot be used"):
+        cluster.get_run(None)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="No key has a slash"):
+        rh.run.attach("a/b", cluster)
     with pytest.raises(TypeError, match="needs a cluster"):
         rh.function(sample.add).run(1, 2)
     with pytest.raises(ValueError, match="concurrency cannot be 0"):
         cluster.set_limits(concurrency=0)
-
-
-def test_a_run_goes_on_when_its_caller_is_killed(tmp_path: Path) -> None:
-    mark = tmp_path / "mark"
-    program = f"""
-import os, signal, runhouse as rh
-from tests.integration import sample
-run = rh.function(sample.mark_slowly).to(rh.here).run({str(mark)!r}, 0.5, run_name="orphan")
-kept = rh.function(sample.mark_slowly).to(rh.here).remote({str(mark)!r}, 0.5, run_name="kept")
-print("started", flush=True)
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        stdout=subprocess.PIPE,
-        cwd=ROOT,
-        env=os.environ | {"RH_ORPHAN_GRACE_S": "0.1"},
-        check=False,
-    )
-    assert done.stdout == b"started\n"
-    results = {rh.run.attach("orphan", rh.here).result(), rh.here.get_run("kept").result()}
-    assert results == {1, 2}
-    assert rh.here.get("kept") in results
-    rh.here.stop()

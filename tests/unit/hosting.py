@@ -12,6 +12,7 @@ from runhouse.wire import frames
 from runhouse.wire.frames import Frame
 from runhouse.wire.messages import Call, Kind
 from runhouse.wire.pickling import dumps
+from runhouse.wire.stored import ENDED
 from runhouse.worker.connections import Connections
 from runhouse.worker.inside import Inside
 from runhouse.worker.operations import Operations
@@ -31,6 +32,7 @@ class Host:
     def __init__(self, root: Path) -> None:
         """Define what tests call."""
         self.told: list[dict[str, Any]] = []
+        self.names: dict[str, str] = {}
         self.heard: Callable[[dict[str, Any]], None] = lambda message: None
         self.counted = 0
         self.released = threading.Event()
@@ -39,7 +41,7 @@ class Host:
         self.objects = Objects(lambda *change: None)
         operations = Operations(self.objects, root / "objects", self.tell)
         identity = Inside("worker", "server", "env", root, self.objects)
-        self.runs = Runs(identity, operations, self.tell, lambda: None)
+        self.runs = Runs(identity, operations, self.tell, self.note, lambda: None)
         self.connections = Connections(self.runs.on_frame, self.runs.on_closed)
         self._stack = contextlib.ExitStack()
         for name in ("count", "wait", "spin", "doze", "fail", "numbers", "endless"):
@@ -48,7 +50,16 @@ class Host:
     def tell(self, message: dict[str, Any]) -> None:
         """Take what the server is told."""
         self.told.append(message)
+        run = message.get("run", message)
+        has_ended = run.get("status") in ENDED or message["op"] == "unclaim"
+        if has_ended and self.names.get(run.get("name", "")) == run["id"]:
+            del self.names[run["name"]]
         self.heard(message)
+
+    def note(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Give a name to the first run that asks for it, as the server does."""
+        assert message["op"] == "claim"
+        return {"taken": self.names.setdefault(message["name"], message["id"]) != message["id"]}
 
     def count(self) -> int:
         """Return how often this was called."""

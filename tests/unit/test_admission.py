@@ -25,6 +25,12 @@ def make_run(name: str, parent: str = "", told: Callable[[], None] = lambda: Non
     return Run(Call(name, "call", "key", parent=parent), Mailbox(None), lambda run: told())
 
 
+def enter_at_once(admission: Admission, run: Run) -> None:
+    """Give a run its place, and wait for its turn."""
+    admission.book(run)
+    admission.enter(run)
+
+
 class Door:
     """Let runs in from threads of their own, and note in which order they enter."""
 
@@ -42,7 +48,7 @@ class Door:
 
         def enter() -> None:
             try:
-                self.admission.enter(run)
+                enter_at_once(self.admission, run)
             except RunInterrupt:
                 self.ended.append(run.id)
             else:
@@ -62,7 +68,7 @@ class Door:
 def test_without_limits_nobody_waits() -> None:
     admission = Admission()
     for number in range(100):
-        admission.enter(make_run(str(number)))
+        enter_at_once(admission, make_run(str(number)))
 
 
 def test_calls_enter_in_the_order_in_which_they_came() -> None:
@@ -88,7 +94,7 @@ def test_never_more_calls_run_than_are_allowed(limit: int, calls: int) -> None:
 
     def work(run: Run) -> None:
         nonlocal inside, most
-        admission.enter(run)
+        enter_at_once(admission, run)
         with lock:
             inside += 1
             most = max(most, inside)
@@ -116,28 +122,28 @@ def test_a_full_queue_takes_nobody_and_says_so(queue: int) -> None:
         door.knock(run)
     late = make_run("late")
     with pytest.raises(QueueFullError, match=f"runs 1 calls at once, and {queue} are") as caught:
-        door.admission.enter(late)
+        enter_at_once(door.admission, late)
     assert caught.value.waiting == queue
     door.admission.leave(late)
     for number, run in enumerate(runs):
         door.wait_for(*map(str, range(number + 1)))
         door.admission.leave(run)
-    door.admission.enter(late)
+    enter_at_once(door.admission, late)
 
 
 def test_a_call_that_a_running_call_makes_does_not_wait_for_it() -> None:
     door = Door(concurrency=1, queue=0)
     parent, child, grandchild = make_run("a"), make_run("b", "a"), make_run("c", "b")
     for run in (parent, child, grandchild):
-        door.admission.enter(run)
+        enter_at_once(door.admission, run)
     with pytest.raises(QueueFullError):
-        door.admission.enter(make_run("d", "another worker's run"))
+        enter_at_once(door.admission, make_run("d", "another worker's run"))
     for run in (child, grandchild):
         door.admission.leave(run)
     with pytest.raises(QueueFullError):
-        door.admission.enter(make_run("d", "b"))
+        enter_at_once(door.admission, make_run("d", "b"))
     door.admission.leave(parent)
-    door.admission.enter(make_run("d", "a"))
+    enter_at_once(door.admission, make_run("d", "a"))
 
 
 def test_a_waiting_call_that_is_cancelled_leaves_the_queue() -> None:
@@ -176,7 +182,7 @@ def test_limits_change_for_those_who_wait() -> None:
     door.admission.set_limits(Limits(1))
     with pytest.raises(QueueFullError):
         door.admission.set_limits(Limits(1, 1))
-        door.admission.enter(make_run("late"))
+        enter_at_once(door.admission, make_run("late"))
     door.admission.set_limits(Limits())
     door.wait_for("0", "1", "2", "3")
 
@@ -184,9 +190,9 @@ def test_limits_change_for_those_who_wait() -> None:
 def test_a_limit_that_comes_later_counts_the_calls_that_run_already() -> None:
     door = Door()
     first = make_run("0")
-    door.admission.enter(first)
+    enter_at_once(door.admission, first)
     door.admission.set_limits(Limits(1, 0))
     with pytest.raises(QueueFullError):
-        door.admission.enter(make_run("1"))
+        enter_at_once(door.admission, make_run("1"))
     door.admission.leave(first)
-    door.admission.enter(make_run("1"))
+    enter_at_once(door.admission, make_run("1"))

@@ -337,3 +337,31 @@ def test_the_runs_of_a_worker_that_died_are_lost_and_say_why(tmp_path: Path) -> 
         assert "Its worker (pid 7) ended with SIGKILL." in info.error
 
     serve(tmp_path, act)
+
+
+def test_a_name_is_one_run_at_a_time_in_all_workers(tmp_path: Path) -> None:
+    async def act(server: Server) -> None:
+        first, second = server.join("first"), server.join("second", "other")
+        numbers = iter(range(100))
+
+        async def is_taken(peer: Peer, run_id: str) -> bool:
+            number = next(numbers)
+            message = {"op": "claim", "name": "nightly", "id": run_id, "number": number}
+            control.send(peer._server, message)
+            await until(lambda: any(asked.get("number") == number for asked in peer.asked))
+            return bool(next(a for a in peer.asked if a.get("number") == number)["taken"])
+
+        assert not await is_taken(first, "one")
+        assert not await is_taken(first, "one"), "a call that is sent again is no other run"
+        assert await is_taken(second, "two")
+        ended = RunInfo("one", "nightly", "f", "done", "env", "first", True, 1.0)
+        control.send(first._server, {"op": "run", "run": ended.to_meta()})
+        assert not await is_taken(second, "two"), "what the other worker has told is known"
+        control.send(second._server, {"op": "unclaim", "name": "nightly", "id": "one"})
+        assert await is_taken(first, "three"), "only its own run gives a name back"
+        control.send(second._server, {"op": "unclaim", "name": "nightly", "id": "two"})
+        assert not await is_taken(first, "three")
+        server.runs._on_death(first.worker, DEATH)
+        assert not await is_taken(second, "four")
+
+    serve(tmp_path, act)

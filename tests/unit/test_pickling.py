@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import builtins
 import socket
 import subprocess
 import sys
 import threading
 import traceback
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +17,9 @@ import pytest
 from runhouse.errors import (
     CommandTimeoutError,
     ConnectError,
+    NotLoadableError,
     NotSerializableError,
+    PythonMismatchError,
     RemoteError,
     WorkerDiedError,
 )
@@ -41,6 +45,31 @@ class Unpicklable(Exception):
     def __init__(self) -> None:
         super().__init__("holds a lock")
         self.held = threading.Lock()
+
+
+class Frozen(Exception):
+    """Let nobody set its attributes, and insist on how it is made."""
+
+    def __new__(cls, *, code: int) -> Frozen:
+        """Make it."""
+        made = super().__new__(cls)
+        made.__dict__["code"] = code
+        return made
+
+    def __init__(self, *, code: int) -> None:
+        """Take what was given."""
+        super().__init__(f"frozen {code}")
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise TypeError(name)
+
+
+class NoFile(FileNotFoundError):
+    """Be an error of the system with a constructor of its own kind."""
+
+    def __init__(self, where: Path) -> None:
+        """Make the error."""
+        super().__init__(2, "there is none", str(where))
 
 
 class BrokenText(Exception):
@@ -99,6 +128,9 @@ def test_what_cannot_be_pickled_is_named() -> None:
         OSError(2, "No such file", "name"),
         UnicodeDecodeError("utf-8", b"\xff", 0, 1, "bad"),
         NeedsTwo(3, hint="more"),
+        Frozen(code=4),
+        NoFile(Path("/a/b")),
+        ImportError("no", name="module"),
         WorkerDiedError("died", pid=3, signal_name="SIGKILL"),
         ConnectError("out of reach", host="box"),
         CommandTimeoutError("too long", command="sleep", exit_code=124),
@@ -111,6 +143,31 @@ def test_exceptions_keep_type_text_and_attributes(error: BaseException) -> None:
     assert str(back) == str(error)
     assert back.__dict__ == error.__dict__
     assert back.args == error.args
+    assert getattr(back, "filename", None) == getattr(error, "filename", None)
+
+
+def test_exceptions_in_other_values_are_kept_too() -> None:
+    back = pickling.loads(pickling.dumps([NeedsTwo(3, hint="more"), {"e": Frozen(code=4)}]).body)
+    assert (back[0].hint, str(back[0]), back[1]["e"].code) == ("more", str(NeedsTwo(3, hint="")), 4)
+    looping = NeedsTwo(1, hint="")
+    looping.myself = looping  # type: ignore[attr-defined]
+    again = pickling.loads(pickling.dumps(looping).body)
+    assert again.myself is again
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="exception groups came with Python 3.11")
+def test_a_group_keeps_members_with_constructors_of_their_own() -> None:
+    group: Any = vars(builtins)["ExceptionGroup"]
+    inner = group("inner", [NoFile(Path("/a"))])
+    back: Any = there_and_back(group("outer", [NeedsTwo(3, hint="x"), inner]))
+    assert isinstance(back, group)
+    assert back.exceptions[0].hint == "x"
+    assert back.exceptions[1].exceptions[0].filename == "/a"
+    mixed = group("outer", [group("inner", [Unpicklable(), KeyError(1)]), ValueError("x")])
+    back = there_and_back(mixed)
+    members = [type(error) for error in back.exceptions[0].exceptions]
+    assert (type(back), members) == (group, [RemoteError, KeyError])
+    assert "holds a lock" in str(back.exceptions[0].exceptions[0])
 
 
 def test_the_remote_traceback_is_shown_with_source_lines() -> None:
@@ -125,6 +182,54 @@ def test_the_chain_of_exceptions_is_kept() -> None:
     back = there_and_back(outer)
     assert isinstance(back.__cause__, KeyError)
     assert isinstance(back.__cause__.__cause__, exceptions.RemoteTraceback)
+
+
+def test_what_an_exception_was_raised_from_may_be_told_in_words() -> None:
+    outer, middle = ValueError("outer"), Unpicklable()
+    outer.__cause__, middle.__context__ = middle, KeyError("inner")
+    back = there_and_back(outer)
+    assert (type(back), str(back)) == (ValueError, "outer")
+    assert isinstance(back.__cause__, RemoteError)
+    assert back.__cause__.type_name.endswith("Unpicklable")
+    assert isinstance(back.__cause__.__context__, KeyError)
+
+
+def test_code_of_another_python_is_not_loaded() -> None:
+    class Local(Exception):
+        """Have no file that another process imports."""
+
+    try:
+        raise Local("text")  # noqa: TRY301 - it is raised to be caught
+    except Local as raised:
+        meta, pickled = exceptions.dump_error(raised)
+    assert meta["python"] == pickling.python_here()
+    frame = Frame(Kind.ERROR, {**meta, "python": "3.99"}, pickled.body, pickled.buffers)
+    back = exceptions.load_error(frame)
+    assert isinstance(back, RemoteError)
+    assert back.type_name.endswith("Local")
+    value = pickling.dumps(lambda x: x)
+    assert pickling.by_value_meta(pickling.dumps(1)) == {}
+    frame = Frame(Kind.RESULT, pickling.by_value_meta(value), value.body)
+    assert pickling.receive_value(frame)(1) == 1
+    with pytest.raises(PythonMismatchError, match="there 3.99") as caught:
+        pickling.receive_value(Frame(Kind.RESULT, {"python": "3.99"}, value.body))
+    assert (caught.value.here, caught.value.there) == (pickling.python_here(), "3.99")
+
+
+class Stubborn:
+    """Refuse to be loaded."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        """Make loading fail."""
+        return int, ("x",)
+
+
+def test_what_cannot_be_loaded_is_told() -> None:
+    body = b"\x80\x04\x8c\x04gone\x94\x8c\x05Error\x94\x93\x94."
+    with pytest.raises(NotLoadableError, match="needs what is not here: No module named 'gone'"):
+        pickling.receive_value(Frame(Kind.RESULT, {}, body))
+    with pytest.raises(NotLoadableError, match="has raised ValueError: invalid literal"):
+        pickling.receive_value(Frame(Kind.RESULT, {}, pickling.dumps(Stubborn()).body))
 
 
 @pytest.mark.parametrize("error", [Unpicklable(), BrokenText("x")])
@@ -142,7 +247,8 @@ def test_others_are_told_in_words(error: Exception) -> None:
 def test_a_class_unknown_here_is_told_in_words() -> None:
     meta = {"type": "gone.Error", "message": "text", "traceback": "tb"}
     body = b"\x80\x04\x8c\x04gone\x94\x8c\x05Error\x94\x93\x94."
-    back = exceptions.load_error(Frame(Kind.ERROR, dict(meta), body))
+    links = pickling.dumps([("", "gone.Error", "text", body)]).body
+    back = exceptions.load_error(Frame(Kind.ERROR, dict(meta), links))
     assert isinstance(back, RemoteError)
     assert (back.type_name, back.remote_traceback, str(back)) == (
         "gone.Error",

@@ -102,6 +102,60 @@ def test_a_sleeping_run_wakes_up(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ends == ["began", "interrupted"]
 
 
+@pytest.mark.parametrize("wait", [spin, lambda: time.sleep(60)], ids=["computing", "sleeping"])
+def test_what_cleans_up_may_print_and_sleep(
+    monkeypatch: pytest.MonkeyPatch, wait: Callable[[], None]
+) -> None:
+    run = make_run(None)
+    monkeypatch.setattr(time, "sleep", time.sleep)
+    make_sleep_interruptible(lambda: run)
+    steps: list[str] = []
+
+    def work() -> None:
+        try:
+            wait()
+        finally:
+            run.log(("stdout", "saving"))
+            steps.append("printed")
+            time.sleep(0.01)
+            run.log(("stdout", "saved"))
+            steps.append("slept")
+
+    thread, ends = in_thread(run, work)
+    wait_until(lambda: ends)
+    run.cancel("")
+    thread.join(timeout=5)
+    assert ends == ["began", "interrupted"]
+    assert steps == ["printed", "slept"]
+
+
+def test_a_thread_that_has_cleaned_up_can_be_interrupted_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    runs = [make_run(None), make_run(None)]
+    now: list[Run] = []
+    monkeypatch.setattr(time, "sleep", time.sleep)
+    make_sleep_interruptible(lambda: now[-1])
+
+    def work() -> None:
+        for run in runs:
+            now.append(run)
+            with contextlib.suppress(RunInterrupt):
+                try:
+                    run.enter_thread()
+                    time.sleep(60)
+                finally:
+                    run.leave_thread()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    for count, run in enumerate(runs, 1):
+        wait_until(lambda count=count: len(now) == count)  # type: ignore[misc]
+        run.cancel("")
+    thread.join(timeout=5)
+    assert not thread.is_alive()
+
+
 def test_sleep_stays_as_it_is_outside_of_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "sleep", time.sleep)
     make_sleep_interruptible(lambda: None)

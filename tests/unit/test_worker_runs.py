@@ -225,7 +225,8 @@ def test_a_name_is_free_before_its_result_has_arrived(host: Host) -> None:
     answers: list[Frame] = []
 
     def ask_again(message: dict[str, Any]) -> None:
-        if (message["run"]["id"], message["run"]["status"]) == ("one", "done"):
+        run = message.get("run", {})
+        if (run.get("id"), run.get("status")) == ("one", "done"):
             answers.append(host.ask(recorded("two", "wait", name="nightly")))
 
     host.heard = ask_again
@@ -235,6 +236,26 @@ def test_a_name_is_free_before_its_result_has_arrived(host: Host) -> None:
     assert answers[0].kind == Kind.STARTED
     wait_until(lambda: set(host.runs.running) == {"two"})
     assert isinstance(error(host.ask(recorded("three", "count", name="nightly"))), RunExistsError)
+
+
+def test_a_run_that_does_not_begin_leaves_its_name_free(host: Host) -> None:
+    assert isinstance(
+        error(host.ask(recorded("one", "missing", name="nightly"))), ObjectNotFoundError
+    )
+    assert host.names == {}
+    assert host.ask(recorded("two", "count", name="nightly")).kind == Kind.STARTED
+
+
+def test_a_call_that_is_sent_again_after_its_end_takes_no_name(host: Host) -> None:
+    first = recorded("one", "count", name="nightly")
+    assert host.ask(first).kind == Kind.STARTED
+    wait_until(lambda: not host.runs.running)
+    assert host.ask(recorded("two", "wait", name="nightly")).kind == Kind.STARTED
+    assert host.ask(first).kind == Kind.STARTED, "it is the end of the first that is shown"
+    assert host.counted == 2
+    host.released.set()
+    wait_until(lambda: not host.runs.running)
+    assert host.names == {}
 
 
 def test_runs_without_a_name_do_not_mind_each_other(host: Host) -> None:
@@ -249,7 +270,9 @@ def test_a_full_queue_is_told_to_the_caller(host: Host) -> None:
     host.send(sock, Call("one", "call", "wait"), "text")
     wait_until(lambda: host.counted)
     assert isinstance(error(host.ask(Call("two", "call", "count"))), QueueFullError)
-    wait_until(lambda: len(host.runs.running) == 1)
+    assert isinstance(error(host.ask(recorded("three", "count", name="nightly"))), QueueFullError)
+    assert len(host.runs.running) == 1
+    assert (host.names, list((host.root / "runs").glob("*"))) == ({}, [])
     host.released.set()
     assert value(read(sock)) == "text"
 

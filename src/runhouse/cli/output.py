@@ -205,20 +205,11 @@ def remote_errors_told(*, as_json: bool, **facts: object) -> Iterator[None]:
     Args:
         as_json: Describe the error on stdout too, as a JSON object.
         **facts: What else the JSON object is to hold.
-
-    Raises:
-        CallError: A value has come, but its class is not known here.
     """
     try:
         yield
     except BaseException as error:
         text = _remote_traceback(error)
-        if isinstance(error, (ImportError, AttributeError)) and text is None:
-            msg = (
-                f"The value cannot be shown. It needs what is not here: {error}. Use `rh` from an "
-                "environment that has it."
-            )
-            raise CallError(msg) from error
         if isinstance(error, CallError) or text is None:
             raise
         if as_json:

@@ -13,7 +13,7 @@ from runhouse.errors import RunLostError
 from runhouse.wire.exceptions import load_error
 from runhouse.wire.frames import Buffer, Frame, encode
 from runhouse.wire.messages import LOST, Call, Kind, LogEntry, RunInfo
-from runhouse.wire.pickling import Pickled, loads_frame
+from runhouse.wire.pickling import Pickled, receive_value
 
 # A result from this size on is acknowledged at once, so that the worker can let go of it.
 _LARGE = 64 * 1024
@@ -169,5 +169,5 @@ class Exchange:
 def _value(frame: Frame) -> Any:
     """Return the value in a frame: a pickle, or JSON when whoever made the call wanted that."""
     if frame.body[0] == _PICKLE_MARK:
-        return loads_frame(frame)
+        return receive_value(frame)
     return json.loads(bytes(frame.body))

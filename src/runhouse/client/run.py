@@ -119,15 +119,16 @@ class Run:
             the first one on, which come as they are made.
 
         Raises:
+            TypeError, ValueError: The timeout is no number of seconds.
             TimeoutError: It has not ended in time; it goes on.
             RunCancelledError: It was cancelled.
             RunLostError: Its worker or server ended before it did.
             RunNotFoundError: The cluster does not know it (any more).
             Exception: What the function itself raised.
         """
+        deadline = _deadline(timeout)
         talk = self._home.client.watch(self.id)
-        if timeout is not None:
-            talk.deadline = time.monotonic() + timeout
+        talk.deadline = deadline
         while True:
             event = talk.next_event()
             if isinstance(event, Streaming):
@@ -144,9 +145,9 @@ class Run:
         Returns:
             Where the result was kept, or None when it was not.
         """
+        deadline = _deadline(timeout)
         talk = self._home.client.watch(self.id)
-        if timeout is not None:
-            talk.deadline = time.monotonic() + timeout
+        talk.deadline = deadline
         while True:
             event = talk.next_event()
             if not isinstance(event, (Logs, Started, Streaming, Item)):
@@ -198,6 +199,25 @@ class Run:
         """
         path = f"/runs/{quote(self.id, safe='')}/cancel"
         self._home.client.request("POST", path, {"force": bool(force)})
+
+
+def _deadline(timeout: object) -> float | None:
+    """Return when a wait is to end, on the monotonic clock; None: never.
+
+    Raises:
+        TypeError: The timeout is no number.
+        ValueError: It is NaN.
+    """
+    if timeout is None:
+        return None
+    if not isinstance(timeout, (int, float)) or isinstance(timeout, bool):
+        kind = type(timeout).__name__
+        msg = f"timeout cannot be used. It is of type {kind}. Pass a number of seconds, or None."
+        raise TypeError(msg)
+    if timeout != timeout:  # noqa: PLR0124 - NaN would never pass
+        msg = "timeout cannot be NaN. No time is meant by it. Pass a number of seconds, or None."
+        raise ValueError(msg)
+    return time.monotonic() + timeout
 
 
 def _items(talk: Talk) -> Iterator[Any]:

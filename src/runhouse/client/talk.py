@@ -224,6 +224,7 @@ class Talk:
     def cancel(self) -> None:
         """Stop the call and give up its connection; safe to repeat. A watched run goes on."""
         if self._exchange.ended or self._exchange.worker_id is None:
+            self._drop()  # it is still there when the answer could not be read
             return
         self._exchange.ended = True
         self._drop()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from runhouse.ssh.command import as_line
@@ -113,6 +113,34 @@ def text(what: str, value: object) -> str:
     return value
 
 
+def key(what: str, value: object) -> str:
+    """Return a key or public name that is looked for: a text that can stand in a path of HTTP.
+
+    Raises:
+        TypeError: It is no text.
+        ValueError: It is empty, or has a character that no key has.
+    """
+    found = text(what, value)
+    if "/" in found:
+        msg = (
+            f"{what} cannot be {found!r}. No key has a slash. Look at cluster.keys() and "
+            "cluster.runs() for what there is."
+        )
+        raise ValueError(msg)
+    return found
+
+
+def member(what: str, value: object) -> str:
+    """Return the name of a method or attribute; it may be empty.
+
+    Raises:
+        TypeError: It is no text.
+    """
+    if not isinstance(value, str):
+        raise _type_error(what, value, "the name of a method or attribute as a text")
+    return value
+
+
 def path(what: str, value: object) -> str:
     """Return a path as a text.
 
@@ -143,6 +171,17 @@ def texts(what: str, value: object) -> tuple[str, ...]:
         if not isinstance(each, str):
             raise _type_error(f"{what}[{index}]", each, "a text")
     return tuple(value)
+
+
+def iterable(what: str, value: object) -> Iterable[Any]:
+    """Return what can be iterated over.
+
+    Raises:
+        TypeError: It cannot.
+    """
+    if not isinstance(value, Iterable):
+        raise _type_error(what, value, "a list or another iterable")
+    return value
 
 
 def commands(value: object) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import re
 import secrets
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,7 +20,7 @@ from runhouse.clusters.projects import project_of_modules
 from runhouse.errors import ObjectNotFoundError, PythonMismatchError
 from runhouse.registry.names import check_key
 from runhouse.wire.messages import Call, Code, Operation, RunInfo, Scope
-from runhouse.wire.pickling import Pickled, dumps, name_there
+from runhouse.wire.pickling import Pickled, dumps, name_there, python_here
 from runhouse.worker import inside
 
 if TYPE_CHECKING:
@@ -149,7 +148,7 @@ class Calls:
         Raises:
             PythonMismatchError: The versions differ.
         """
-        here = f"{sys.version_info.major}.{sys.version_info.minor}"
+        here = python_here()
         there = ".".join(self.worker_python(target).split(".")[:2])
         if here != there:
             msg = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -134,6 +135,7 @@ class Objects(Commands):
             ObjectNotFoundError: There is none, and `default` is `KeyError`. It is a `KeyError`.
             ConnectError: The host cannot be reached.
         """
+        arguments.key("key", key)
         own = self._own()
         if own is not None and not remote:
             found = own.objects.find(key, default=_ABSENT)
@@ -201,15 +203,21 @@ class Objects(Commands):
             AttributeError: It has no such attribute.
             Exception: What the method itself raises.
         """
+        arguments.key("module_name", module_name)
+        arguments.member("method_name", method_name)
         target, given = Target(key=module_name), (args, kwargs)
         options = call_options(stream_logs=stream_logs, run_name=run_name)
         calls = self.calls
         if remote:
             keep = new_key(options, method_name)
-            info = calls.start(
-                target, "method", module_name, given, options, method=method_name, keep=keep
-            )
-            return Reference(self, keep, Run(self, info))
+
+            def start() -> Reference:
+                info = calls.start(
+                    target, "method", module_name, given, options, method=method_name, keep=keep
+                )
+                return Reference(self, keep, Run(self, info))
+
+            return asyncio.to_thread(start) if run_async else start()
         fields: dict[str, Any] = {"method": method_name, "record": bool(run_name) or save}
         if run_async:
             return calls.call_async(target, "method", module_name, given, options, **fields)
@@ -231,13 +239,13 @@ class Objects(Commands):
             ObjectNotFoundError: There is no object of the old key.
             InvalidNameError: The new key cannot be used.
         """
-        path = f"/objects/{quote(old, safe='')}"
+        path = f"/objects/{quote(arguments.key('old', old), safe='')}"
         self.client.request("PATCH", path, {"key": check_key(new)})
         self.client.forget_home(old)
 
     def delete(self, keys: str | Iterable[str]) -> None:
         """Delete objects, in whichever env they are; keys without an object do not matter."""
-        names = [keys] if isinstance(keys, str) else list(keys)
+        names = [keys] if isinstance(keys, str) else list(arguments.iterable("keys", keys))
         for name in names:
             arguments.text("keys", name)
         self.client.request("POST", "/objects/delete", {"keys": names})
@@ -289,7 +297,7 @@ class Objects(Commands):
         Raises:
             RunNotFoundError: There is none.
         """
-        path = f"/runs/{quote(arguments.text('run_name', run_name), safe='')}"
+        path = f"/runs/{quote(arguments.key('run_name', run_name), safe='')}"
         return Run(self, read_info(self.client.request("GET", path)))
 
     def cancel(self, key: str, force: bool = False) -> None:

@@ -62,6 +62,15 @@ class RemoteAttributes:
         held: Held = object.__getattribute__(self, "_held")
         held.stored.write(name, value)
 
+    def __delattr__(self, name: str) -> None:
+        """Delete an attribute.
+
+        Raises:
+            AttributeError: The object has none of this name, or it cannot be deleted.
+        """
+        held: Held = object.__getattribute__(self, "_held")
+        held.stored.remove(name)
+
     def __dir__(self) -> Iterable[str]:
         """Return the names of the class."""
         held: Held = object.__getattribute__(self, "_held")

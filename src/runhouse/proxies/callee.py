@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, Protocol, Ty
 
 from runhouse.client.reference import Reference
 from runhouse.client.run import Run
-from runhouse.clusters.arguments import number
+from runhouse.clusters.arguments import iterable, number
 from runhouse.clusters.calls import Arguments, CallOptions, call_options, new_key
-from runhouse.errors import CallError, ConnectError, RunNotFoundError
-from runhouse.proxies.placement import signature_of, take_options
+from runhouse.errors import CallError, ConnectError
+from runhouse.proxies.placement import check_fit, signature_of, take_options
+from runhouse.proxies.results import result_or
 from runhouse.proxies.spread import spread
 from runhouse.registry.names import check_key
 
@@ -108,8 +109,7 @@ class Callee(Generic[P, R]):
         Raises:
             TypeError: They do not fit.
         """
-        if self._signature is not None:
-            self._signature.bind(*args, **kwargs)
+        check_fit(self.name, self._signature, args, kwargs)
         return args, kwargs
 
     def _begin(self, arguments: Arguments, options: CallOptions) -> Any:
@@ -293,11 +293,9 @@ class Callee(Generic[P, R]):
         """
         where = self._placed("get_or_call")
         check_key(run_name)
-        with contextlib.suppress(RunNotFoundError):
-            run = where.cluster.get_run(run_name)
-            if run.status in ("queued", "running", "done"):
-                return cast("R", run.result())
-        return self.options(run_name=run_name)(*args, **kwargs)
+        again = self.options(run_name=run_name)
+        found = result_or(where.cluster, run_name, self._manner, lambda: again(*args, **kwargs))
+        return cast("R", found)
 
     def map(
         self, items: Iterable[Any], *, concurrency: int = 8, ordered: bool = True
@@ -324,7 +322,8 @@ class Callee(Generic[P, R]):
             >>> list(rh.function(math.sqrt).to(rh.here).map([1.0, 4.0, 9.0]))
             [1.0, 2.0, 3.0]
         """
-        return self.starmap(((item,) for item in items), concurrency=concurrency, ordered=ordered)
+        several = iterable("items", items)
+        return self.starmap(((item,) for item in several), concurrency=concurrency, ordered=ordered)
 
     def starmap(
         self, items: Iterable[Iterable[Any]], *, concurrency: int = 8, ordered: bool = True
@@ -338,6 +337,7 @@ class Callee(Generic[P, R]):
             [8.0, 9.0]
         """
         number("concurrency", concurrency, least=1)
+        iterable("items", items)
         caller = _Caller(self, self._placed("starmap").cluster)
         return spread(caller, items, concurrency, ordered=ordered)
 
@@ -373,7 +373,7 @@ class _Caller:
         self._cluster = cluster
 
     def call(self, item: Iterable[Any], run_id: str) -> Any:
-        given = self._callee._bound(tuple(item), {})
+        given = self._callee._bound(tuple(iterable("an item of starmap", item)), {})
         return self._callee._call(given, NO_OPTIONS, run_id=run_id)
 
     def cancel(self, run_id: str) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from runhouse.proxies.callee import Callee
 from runhouse.proxies.placement import place
+from runhouse.proxies.source import split_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,11 +126,8 @@ def function(fn: Callable[..., Any] | str, name: str | None = None) -> Function[
         hint = "Use runhouse.module for classes." if isinstance(fn, type) else "Pass a function."
         msg = f"{fn!r} is not a function. It is of type {type(fn).__name__}. {hint}"
         raise TypeError(msg)
-    if isinstance(fn, str) and ":" not in fn:
-        msg = (
-            f"{fn!r} names no function. The form is 'module:name'. Correct it, or pass a function."
-        )
-        raise ValueError(msg)
+    if isinstance(fn, str):
+        split_name(fn)
     if name is not None and not isinstance(name, str):
         msg = f"The name must be a text, not {type(name).__name__}. Pass a text or leave it out."
         raise TypeError(msg)

@@ -9,7 +9,7 @@ from runhouse.client.endpoint import Target
 from runhouse.client.reference import Reference
 from runhouse.clusters.calls import new_key
 from runhouse.clusters.factory import find_cluster
-from runhouse.errors import ObjectNotFoundError
+from runhouse.errors import NotLoadableError, ObjectNotFoundError, PythonMismatchError
 from runhouse.proxies.attributes import LocalClass, RemoteAttributes
 from runhouse.proxies.callee import NO_OPTIONS
 from runhouse.proxies.members import HELD, Held, held_by, members
@@ -392,7 +392,7 @@ def class_there(stored: Stored, cls: type) -> type | None:
     """
     try:
         found = stored.read("__class__")
-    except (ImportError, AttributeError):  # it is not known here
+    except (NotLoadableError, PythonMismatchError):  # it is not known here
         return None
     names = [(part.__module__, part.__qualname__) for part in found.__mro__]
     return found if (cls.__module__, cls.__qualname__) in names else None

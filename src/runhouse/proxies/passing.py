@@ -37,19 +37,36 @@ class Passing:
         Raises:
             AttributeError: It cannot be set, or the name is private or one of `runhouse.Module`.
         """
-        held: Held = object.__getattribute__(self, HELD)
-        if name.startswith("_"):
-            raise private(held.cls, name)
-        known = inspect.getattr_static(type(self), name, None)
-        if known is not None and not isinstance(known, (DataMember, MethodMember)):
-            msg = (
-                f"{name!r} was not set. It is a name of runhouse.Module. Use .remote.{name} = ... "
-                "for an attribute of the object that has this name."
-            )
-            raise AttributeError(msg, name=name)
-        held.stored.write(name, value)
+        _of_object(self, name, "set", f"Use .remote.{name} = ...").stored.write(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        """Delete an attribute of the object.
+
+        Raises:
+            AttributeError: It cannot be deleted, or is private, or a name of `runhouse.Module`.
+        """
+        _of_object(self, name, "deleted", f"Use del .remote.{name}").stored.remove(name)
 
     def __dir__(self) -> Iterable[str]:
         """Return the names of the class, of the object and of `runhouse.Module`."""
         held: Held = object.__getattribute__(self, HELD)
         return sorted({*dir(held.cls), *dir(type(self)), *held.own_names})
+
+
+def _of_object(proxy: object, name: str, done: str, hint: str) -> Held:
+    """Return what a proxy holds, if a name is passed on to the object.
+
+    Raises:
+        AttributeError: The name is private or one of `runhouse.Module`.
+    """
+    held: Held = object.__getattribute__(proxy, HELD)
+    if name.startswith("_"):
+        raise private(held.cls, name)
+    known = inspect.getattr_static(type(proxy), name, None)
+    if known is not None and not isinstance(known, (DataMember, MethodMember)):
+        msg = (
+            f"{name!r} was not {done}. It is a name of runhouse.Module. {hint} for an attribute of "
+            "the object that has this name."
+        )
+        raise AttributeError(msg, name=name)
+    return held

@@ -167,3 +167,23 @@ def signature_of(code: object) -> inspect.Signature | None:
         return inspect.signature(code)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return None
+
+
+def check_fit(
+    name: str, signature: inspect.Signature | None, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> None:
+    """See that arguments fit a callable, before anything is sent.
+
+    Raises:
+        TypeError: They do not.
+    """
+    if signature is None:
+        return
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as error:
+        msg = (
+            f"{name}() was not called: {error}. Nothing was sent. It takes {signature}; correct "
+            "the arguments."
+        )
+        raise TypeError(msg) from None

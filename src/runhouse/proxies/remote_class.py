@@ -11,7 +11,7 @@ from runhouse.clusters.calls import NO_ARGUMENTS, CallOptions, new_key
 from runhouse.proxies.callee import NO_OPTIONS
 from runhouse.proxies.method import Method, Shape, is_method
 from runhouse.proxies.module import class_there, proxy
-from runhouse.proxies.placement import Placement, place, signature_of, take_options
+from runhouse.proxies.placement import Placement, check_fit, place, signature_of, take_options
 from runhouse.proxies.stored import Stored
 from runhouse.registry.names import check_key
 
@@ -77,8 +77,7 @@ class RemoteClass(Generic[P, T]):
         given, options = take_options(self._signature, cast("dict[str, Any]", kwargs))
         own = self._signature.parameters if self._signature is not None else {}
         name = given.pop("name", None) if "name" not in own else None
-        if self._signature is not None:
-            self._signature.bind(*args, **given)
+        check_fit(self.name, self._signature, args, given)
         key = new_key(NO_OPTIONS, self.name) if name is None else check_key(name)
         calls = self._placement.calls
         stored = Stored(self._placement.cluster, calls.worker_id(self._placement.target), key)
@@ -103,6 +102,22 @@ class RemoteClass(Generic[P, T]):
         if is_method(self._cls, name):
             return Maker(Shape(self._cls, name, bound=False), self._placement, self)
         return self._placement.call("read", NO_ARGUMENTS, NO_OPTIONS, method=name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Set an attribute of the class, on the cluster; a private one is the proxy's own.
+
+        Raises:
+            AttributeError: It cannot be set.
+        """
+        if name.startswith("_") or name in _OWN_NAMES:
+            object.__setattr__(self, name, value)
+        elif self._placement is None:
+            setattr(self._cls, name, value)
+        else:
+            self._placement.call("write", ((value,), {}), NO_OPTIONS, method=name)
+
+
+_OWN_NAMES = frozenset(("name", "to"))
 
 
 class Maker(Method):

@@ -95,8 +95,8 @@ def find_source(code: Callable[..., Any]) -> Source:
     return Source(f"{code.__module__}:{name}", root, code.__module__, name, import_roots=roots)
 
 
-def source_of_name(reference: str) -> Source:
-    """Find out how `"module:name"` gets to a host, without importing it when it is not here.
+def split_name(reference: str) -> tuple[str, str]:
+    """Return the two parts of `"module:name"`.
 
     Raises:
         ValueError: The text does not have this form.
@@ -110,6 +110,16 @@ def source_of_name(reference: str) -> Source:
             "'numpy.linalg:norm'. Correct it, or pass the function itself."
         )
         raise ValueError(msg)
+    return module, name
+
+
+def source_of_name(reference: str) -> Source:
+    """Find out how `"module:name"` gets to a host, without importing it when it is not here.
+
+    Raises:
+        ValueError: The text does not have this form.
+    """
+    module, name = split_name(reference)
     try:
         found: Any = importlib.import_module(module)
         for part in name.split("."):

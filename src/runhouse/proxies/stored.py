@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runhouse.client.endpoint import Target
+from runhouse.clusters.arguments import member
 from runhouse.clusters.calls import NO_ARGUMENTS, CallOptions
 from runhouse.errors import ConnectError
 from runhouse.proxies.release import Unneeded, unneeded
@@ -114,7 +115,7 @@ class Stored:
         found = self.here()
         if found is not ABSENT:
             return getattr(found, name)
-        return self.call("read", NO_ARGUMENTS, NO_OPTIONS, method=name)
+        return self.call("read", NO_ARGUMENTS, NO_OPTIONS, method=member("name", name))
 
     def write(self, name: str, value: object) -> None:
         """Set an attribute."""
@@ -122,7 +123,15 @@ class Stored:
         if found is not ABSENT:
             setattr(found, name, value)
         else:
-            self.call("write", ((value,), {}), NO_OPTIONS, method=name)
+            self.call("write", ((value,), {}), NO_OPTIONS, method=member("name", name))
+
+    def remove(self, name: str) -> None:
+        """Delete an attribute."""
+        found = self.here()
+        if found is not ABSENT:
+            delattr(found, name)
+        else:
+            self.call("method", ((name,), {}), NO_OPTIONS, method="__delattr__")
 
     def get(self) -> Any:
         """Return a copy of the object; in its own worker, the object itself."""
@@ -135,6 +144,7 @@ class Stored:
             return self.get() if name is None else self.read(name)
         if name is None:
             return await self.call_async("get", NO_ARGUMENTS, NO_OPTIONS)
+        name = member("name", name)
         return await self.call_async("read", NO_ARGUMENTS, NO_OPTIONS, method=name)
 
     async def write_async(self, name: str, value: object) -> None:
@@ -142,6 +152,7 @@ class Stored:
         if self.here() is not ABSENT:
             self.write(name, value)
         else:
+            name = member("name", name)
             await self.call_async("write", ((value,), {}), NO_OPTIONS, method=name)
 
     # -- the key --------------------------------------------------------------------------------

@@ -71,6 +71,7 @@ class Launcher:
         err_read, err_write = os.pipe()
         log_path = private_directory(self._paths.workers) / f"{env}.log"
         log_fd = _open_log(log_path)
+        log_start = os.fstat(log_fd).st_size
         python = worker_python(scope, self._python)
         config = {
             "control_fd": theirs.fileno(),
@@ -108,9 +109,8 @@ class Launcher:
             for fd in (out_write, err_write, log_fd):
                 os.close(fd)
         ours.setblocking(False)
-        return Worker(
-            worker_id, env, scope, process, ours, (out_read, err_read), log_path, time.time()
-        )
+        pipes = out_read, err_read
+        return Worker(worker_id, env, scope, process, ours, pipes, log_path, time.time(), log_start)
 
 
 def worker_python(scope: Scope, own: str) -> str:
@@ -131,15 +131,16 @@ def _open_log(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
 
-def _tail(path: Path) -> str:
-    """Return the end of a log."""
+def _tail(path: Path, start: int) -> str:
+    """Return the end of a log: whole lines, none from before a worker's own start."""
     try:
         with path.open("rb") as file:
-            file.seek(0, os.SEEK_END)
-            file.seek(max(0, file.tell() - _LOG_TAIL))
-            return file.read().decode("utf-8", "replace")
+            begin = file.seek(0, os.SEEK_END) - _LOG_TAIL
+            file.seek(max(start, begin))
+            text = file.read().decode("utf-8", "replace")
     except OSError:
         return ""
+    return text.partition("\n")[2] or text if begin > start else text
 
 
 def _rest(fd: int) -> str:
@@ -155,7 +156,7 @@ def _rest(fd: int) -> str:
 
 def death_of(worker: Worker, code: int) -> Death:
     """Tell how a worker has ended, with its last lines; lets go of its pipes."""
-    tail = _tail(worker.log_path) + "".join(_rest(fd) for fd in worker.pipes)
+    tail = _tail(worker.log_path, worker.log_start) + "".join(_rest(fd) for fd in worker.pipes)
     name = signal.Signals(-code).name if code < 0 else None
     return Death(
         worker.pid, None if code < 0 else code, name, tail[-_LOG_TAIL:], tuple(worker.cancelled)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from runhouse.wire.messages import RunInfo
@@ -25,12 +26,40 @@ class Runs:
         """Store the parts, and listen to what workers tell."""
         self.journals = journals
         self._workers = workers
-        workers.listeners["run"] = lambda _worker, message: journals.note(message["run"])
+        self._claims: dict[str, tuple[str, str]] = {}  # by name: the run's id, and its worker's
+        workers.listeners["run"] = self._on_run
+        workers.listeners["claim"] = self._on_claim
+        workers.listeners["unclaim"] = self._on_unclaim
         workers.on_death.append(self._on_death)
+
+    def _on_run(self, _worker: Worker, message: dict[str, Any]) -> None:
+        self.journals.note(message["run"])
+        if message["run"]["status"] in ENDED:
+            self._release(message["run"]["name"], message["run"]["id"])
+
+    def _on_claim(self, worker: Worker, message: dict[str, Any]) -> None:
+        """Decide in a moment, when what other workers have told of ended runs was read."""
+        asyncio.get_running_loop().call_soon(self._decide, worker, message)
+
+    def _decide(self, worker: Worker, message: dict[str, Any]) -> None:
+        """Give a name to a run, unless another run that goes on has it."""
+        self._workers.read_all()
+        claim = message["id"], worker.id
+        holder = self._claims.setdefault(message["name"], claim)
+        answer = {"op": "noted", "number": message["number"], "taken": holder[0] != claim[0]}
+        worker.tell(answer)
+
+    def _on_unclaim(self, _worker: Worker, message: dict[str, Any]) -> None:
+        self._release(message["name"], message["id"])
+
+    def _release(self, name: str, run_id: str) -> None:
+        if self._claims.get(name, ("",))[0] == run_id:
+            del self._claims[name]
 
     def _on_death(self, worker: Worker, death: Death) -> None:
         how = death.signal_name or f"exit code {death.exit_code}"
         self.journals.lose(worker.id, f"Its worker (pid {death.pid}) ended with {how}.")
+        self._claims = {n: claim for n, claim in self._claims.items() if claim[1] != worker.id}
 
     async def all(self) -> list[RunInfo]:
         """Return the recorded runs and all that go on, the newest first."""

@@ -30,6 +30,7 @@ class Worker:
         id: Unique for ever, so that a client notices another worker in its place.
         env: The env that it runs in.
         scope: The code that it was started for.
+        log_start: Where in the log, which is that of its env, its own lines begin.
         state: What the worker last told: running, objects, connections, calls.
         retired: Whether it ends as soon as nobody needs it any more.
         cancelled: Ids of runs for whose sake it is ended.
@@ -43,6 +44,7 @@ class Worker:
     pipes: tuple[int, int]
     log_path: Path
     started_at: float
+    log_start: int = 0
     python: str = ""
     retired: bool = False
     state: dict[str, int] = field(default_factory=dict)

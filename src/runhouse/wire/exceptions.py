@@ -1,26 +1,36 @@
 """Exceptions on the wire: described in JSON, and pickled with what they were raised from.
 
-A constructor is never called again: its signature is unknown. What cannot be rebuilt arrives as a
-`RemoteError` with the description.
+What cannot be rebuilt arrives as a `RemoteError` with the description; the rest of the chain as it
+is.
 """
 
 from __future__ import annotations
 
+import builtins
 import os
 import traceback
 from contextlib import suppress
 from pathlib import Path
-from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from runhouse.errors import RemoteError
-from runhouse.wire.pickling import Pickled, dumps, loads, loads_frame
+from runhouse.wire.pickling import (
+    Pickled,
+    by_value_meta,
+    dumps,
+    in_one,
+    loads,
+    loads_frame,
+    python_here,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
     from runhouse.wire.frames import Frame
 
+# How it follows from the one before, its type, its message, and its pickle: empty for none.
+_Link: TypeAlias = tuple[str, str, str, bytes]
 _OWN_PACKAGE = str(Path(__file__).parents[1]) + os.sep
 
 
@@ -39,40 +49,6 @@ class RemoteTraceback(Exception):
     def __str__(self) -> str:
         """Return the traceback, framed so that it stands out."""
         return f'\n"""\n{self.text.rstrip()}\n"""'
-
-
-def _rebuild(cls: type[BaseException], args: tuple[Any, ...], state: dict[str, Any]) -> Any:
-    """Make an exception again without calling its constructor, whose signature is unknown."""
-    error = cls.__new__(cls, *args)
-    error.args = args
-    for base in cls.__mro__:
-        own = base.__dict__.get("__init__")
-        if own is not None and not isinstance(own, FunctionType):
-            with suppress(TypeError):  # its fields are then what the state below says
-                own(error, *args)
-            break
-    error.__dict__.update(state)
-    return error
-
-
-def _reduced(error: BaseException) -> object:
-    """Return what to pickle for an exception: its own reduction, or one without constructor."""
-    cls = type(error)
-    if isinstance(cls.__init__, FunctionType) and not isinstance(cls.__reduce__, FunctionType):
-        return _Rebuilt(cls, error.args, dict(error.__dict__))
-    return error
-
-
-class _Rebuilt:
-    """Pickle as a call of `_rebuild`."""
-
-    def __init__(
-        self, cls: type[BaseException], args: tuple[Any, ...], state: dict[str, Any]
-    ) -> None:
-        self._parts = (cls, args, state)
-
-    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
-        return _rebuild, self._parts
 
 
 def _chain(error: BaseException) -> list[tuple[str, BaseException]]:
@@ -112,23 +88,51 @@ def dump_error(error: BaseException) -> tuple[dict[str, object], Pickled]:
         error: What was raised.
 
     Returns:
-        The description (JSON), and the pickled chain of exceptions; empty when one of them cannot
-        be pickled.
+        The description (JSON), and the chain of exceptions, each described and pickled.
     """
+    meta: dict[str, object] = {**_described(error), "traceback": format_error(error)}
+    links: list[_Link] = []
+    for how, link in _chain(error):
+        described = _described(link)
+        pickled = _pickled(_sendable(link))
+        if pickled is not None and pickled.by_value:
+            meta |= by_value_meta(pickled)
+        body = bytes(pickled.body) if pickled is not None else b""
+        links.append((how, described["type"], described["message"], body))
+    return meta, dumps(links)
+
+
+def _described(error: BaseException) -> dict[str, str]:
     cls = type(error)
-    meta: dict[str, object] = {
-        "type": f"{cls.__module__}.{cls.__qualname__}"
-        if cls.__module__ != "builtins"
-        else cls.__qualname__,
-        "message": _text_of(error),
-        "traceback": format_error(error),
-    }
+    is_plain = cls.__module__ == "builtins"
+    name = cls.__qualname__ if is_plain else f"{cls.__module__}.{cls.__qualname__}"
+    return {"type": name, "message": _text_of(error)}
+
+
+def _sendable(error: BaseException) -> BaseException:
+    """Return an exception, or a group with stand-ins for members that cannot be pickled."""
+    members: Sequence[BaseException] = getattr(error, "exceptions", ())
+    group = getattr(builtins, "BaseExceptionGroup", ())  # it came with Python 3.11
+    if not isinstance(error, group) or all(_pickled(member) for member in members):
+        return error
+    told = [_sendable(m) if isinstance(m, group) or _pickled(m) else _stand_in(m) for m in members]
+    derived: BaseException = cast("Any", error).derive(told)
+    return derived
+
+
+def _stand_in(error: BaseException) -> RemoteError:
+    told = _described(error)
+    return RemoteError(f"{told['type']}: {told['message']}", type_name=told["type"])
+
+
+def _pickled(error: BaseException) -> Pickled | None:
+    """Return an exception as a pickle that can be loaded; None when its class refuses."""
     try:
-        pickled = dumps([(how, _reduced(link)) for how, link in _chain(error)])
-        loads(pickled.body, pickled.buffers)
-    except Exception:  # noqa: BLE001 - any class may refuse; the description above is what is left
-        pickled = Pickled(b"")
-    return meta, pickled
+        pickled = in_one(error)
+        loads(pickled.body)
+    except Exception:  # noqa: BLE001 - any class may refuse; its description is what is left
+        return None
+    return pickled
 
 
 def _text_of(error: BaseException) -> str:
@@ -146,24 +150,23 @@ def load_error(frame: Frame) -> BaseException:
         when its class cannot be rebuilt here.
     """
     text = str(frame.meta.get("traceback", ""))
-    try:
-        links = loads_frame(frame) if len(frame.body) else []
-    except Exception:  # noqa: BLE001 - the class is not known here, or refuses: told by RemoteError
-        links = []
+    is_ours = frame.meta.get("python", python_here()) == python_here()
+    links: list[_Link] = loads_frame(frame) if len(frame.body) else []
     if not links:
-        type_name, message = str(frame.meta.get("type")), str(frame.meta.get("message"))
-        rebuilt: BaseException = RemoteError(
-            f"{type_name}: {message}", type_name=type_name, remote_traceback=text
-        )
-        rebuilt.__cause__ = RemoteTraceback(text)
-        return rebuilt
-    error: BaseException = links[0][1]
-    last = error
-    for how, link in links[1:]:
-        if how == "cause":
-            last.__cause__ = link
-        else:
-            last.__context__ = link
-        last = link
-    last.__cause__ = RemoteTraceback(text)
+        links = [("", str(frame.meta.get("type")), str(frame.meta.get("message")), b"")]
+    error = last = _load_link(links[0], text, is_ours=is_ours)
+    for link in links[1:]:
+        inner = _load_link(link, "", is_ours=is_ours)
+        object.__setattr__(last, f"__{link[0]}__", inner)  # their class may let nobody set it
+        last = inner
+    object.__setattr__(last, "__cause__", RemoteTraceback(text))
     return error
+
+
+def _load_link(link: _Link, text: str, *, is_ours: bool) -> BaseException:
+    """Rebuild one exception of a chain, or stand in for it."""
+    _, type_name, message, body = link
+    if body and is_ours:
+        with suppress(Exception):  # its class is not known here, or refuses
+            return cast("BaseException", loads(body))
+    return RemoteError(f"{type_name}: {message}", type_name=type_name, remote_traceback=text)

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, cast
 
-from runhouse.errors import NotSerializableError
+from runhouse.errors import NotLoadableError, NotSerializableError, PythonMismatchError
 from runhouse.extras import find_cloudpickle
+from runhouse.wire.raised import reduce_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence, Set
@@ -97,6 +98,8 @@ class _Pickler(_PicklerBase):  # type: ignore[misc]  # loaded by path: its type 
         self.modules: set[str] = set()
 
     def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, BaseException):
+            return reduce_error(obj)
         if not isinstance(obj, (type, FunctionType)):
             return super().reducer_override(obj)
         name = obj.__qualname__
@@ -225,7 +228,12 @@ def _has_large_bytes(value: object, depth: int = 3) -> bool:
 
 def dumps_whole(value: object, *, what: str = "the value") -> bytes:
     """Pickle a value into one stream (see `dumps`)."""
-    return bytes(_dump(value, what, None, ()).body)
+    return bytes(in_one(value, what=what).body)
+
+
+def in_one(value: object, *, what: str = "the value") -> Pickled:
+    """Pickle a value into one stream, and tell what is in it (see `dumps`)."""
+    return _dump(value, what, None, ())
 
 
 def _dump(
@@ -259,6 +267,44 @@ def loads(body: Buffer, buffers: Sequence[Buffer] = ()) -> Any:
         return pickle.loads(body, buffers=buffers)  # noqa: S301 - from a peer that has the token
     others = [buffer for buffer in buffers if type(buffer) is not bytes] if blobs else buffers
     return _Unpickler(body, others, blobs).load()
+
+
+def python_here() -> str:
+    """Return the version of this Python that code by value must fit, for example `"3.11"`."""
+    return f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def by_value_meta(pickled: Pickled) -> dict[str, object]:
+    """Return what a frame says of a value in which code travels: which Python can load it."""
+    return {"python": python_here()} if pickled.by_value else {}
+
+
+def receive_value(frame: Frame) -> Any:
+    """Rebuild a value that has come from a worker.
+
+    Raises:
+        PythonMismatchError: Code travels in it, from another minor version of Python.
+        NotLoadableError: It needs what is not here, or what its class does raises.
+    """
+    here, there = python_here(), str(frame.meta.get("python", ""))
+    if there not in ("", here):
+        msg = (
+            "The value that has come was not loaded. There is code in it that has no file, which "
+            f"needs the same Python: here it is {here}, there {there}. Return plain data or "
+            "objects of a module, or keep it there with .remote()."
+        )
+        raise PythonMismatchError(msg, here=here, there=there)
+    try:
+        return loads_frame(frame)
+    except Exception as error:
+        why = f"Loading it has raised {type(error).__name__}: {error}"
+        if isinstance(error, (ImportError, AttributeError)):
+            why = f"It needs what is not here: {error}"
+        msg = (
+            f"The value that has come cannot be loaded. {why}. Use an environment that has what "
+            "it needs, or keep it there with .remote()."
+        )
+        raise NotLoadableError(msg) from error
 
 
 def loads_frame(frame: Frame) -> Any:

@@ -31,49 +31,57 @@ class Admission:
             self._limits = limits
             self._changed.notify_all()
 
-    def enter(self, run: Run) -> None:
-        """Let a run in; wait for its turn.
+    def book(self, run: Run) -> None:
+        """Give a run its place, inside or in the queue; a caller is told before anything begins.
 
         A call that was made by a run inside does not wait: that run waits for it.
 
         Raises:
             QueueFullError: Too many are waiting.
-            RunInterrupt: The run was ended while it waited.
         """
         with self._lock:
-            limit = self._limits.concurrency
-            if limit is not None and run.call.parent not in self._inside:
-                self._wait(run, is_free=len(self._inside) < limit and not self._waiting)
-            self._inside.add(run.id)
+            limits, is_inside = self._limits, run.call.parent in self._inside
+            if limits.concurrency is None or is_inside or self._is_free(limits.concurrency):
+                self._inside.add(run.id)
+                return
+            if limits.queue is not None and len(self._waiting) >= limits.queue:
+                msg = (
+                    f"The call was not taken. Its env runs {limits.concurrency} calls at once, and "
+                    f"{len(self._waiting)} are waiting, which is the limit. Call again later."
+                )
+                raise QueueFullError(msg, waiting=len(self._waiting))
+            self._waiting.append(run)
 
-    def _wait(self, run: Run, *, is_free: bool) -> None:
-        limits = self._limits
-        if is_free:
-            return
-        if limits.queue is not None and len(self._waiting) >= limits.queue:
-            msg = (
-                f"The call was not taken. Its env runs {limits.concurrency} calls at once, and "
-                f"{len(self._waiting)} are waiting, which is the limit. Call again later."
-            )
-            raise QueueFullError(msg, waiting=len(self._waiting))
-        self._waiting.append(run)
-        try:
-            while not self._is_next(run):
+    def _is_free(self, concurrency: int) -> bool:
+        return len(self._inside) < concurrency and not self._waiting
+
+    def enter(self, run: Run) -> None:
+        """Wait for the turn of a run that has its place.
+
+        Raises:
+            RunInterrupt: The run was ended while it waited.
+        """
+        with self._changed:
+            while run in self._waiting:
                 if run.done:
                     raise RunInterrupt
-                self._changed.wait()
-        finally:
-            self._waiting.remove(run)
-            self._changed.notify_all()
+                if self._is_next(run):
+                    self._waiting.remove(run)
+                    self._inside.add(run.id)
+                    self._changed.notify_all()
+                else:
+                    self._changed.wait()
 
     def _is_next(self, run: Run) -> bool:
         limit = self._limits.concurrency
         return limit is None or (len(self._inside) < limit and self._waiting[0] is run)
 
     def leave(self, run: Run) -> None:
-        """Let a run out, and the next one in; safe to repeat."""
+        """Let a run out, also out of the queue, and the next one in; safe to repeat."""
         with self._lock:
             self._inside.discard(run.id)
+            if run in self._waiting:
+                self._waiting.remove(run)
             if self._waiting:
                 self._changed.notify_all()
 

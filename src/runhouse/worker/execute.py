@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from runhouse.wire.exceptions import dump_error
 from runhouse.wire.frames import Frame
 from runhouse.wire.messages import Call, Kind
+from runhouse.wire.pickling import by_value_meta
 from runhouse.worker.capture import Capture, current, want_level
 from runhouse.worker.outbox import Mailbox, OutboxClosedError
 from runhouse.worker.retry import Retry
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from runhouse.worker.operations import Operations
 
 log = logging.getLogger("runhouse")
-
-_WAITING_OPERATIONS = frozenset(("call", "new", "method"))
 
 
 class Executor:
@@ -61,8 +60,7 @@ class Executor:
         moved = False
         try:
             want_level(run.call.log_level)
-            if run.call.op in _WAITING_OPERATIONS:
-                self._admission.enter(run)
+            self._admission.enter(run)
             run.begin()
             retry = Retry(run.call)
             moved = self._repeat(run, frame, retry)
@@ -208,6 +206,8 @@ class Executor:
     ) -> None:
         self._drain()
         body, buffers = (pickled.body, pickled.buffers) if pickled is not None else (b"", ())
+        if pickled is not None:
+            meta = by_value_meta(pickled)
         self._note_last(run)
         run.finish(Frame(Kind.RESULT, meta or {}, body, buffers), "done")
 
@@ -229,4 +229,4 @@ class Executor:
 
 def _item(call: Call, value: object) -> Frame:
     pickled = dump_value(call, value, "an item of the generator")
-    return Frame(Kind.ITEM, {}, pickled.body, pickled.buffers)
+    return Frame(Kind.ITEM, by_value_meta(pickled), pickled.body, pickled.buffers)

@@ -15,6 +15,7 @@ import json
 import logging
 import os
 import platform
+import queue
 import signal
 import socket
 import sys
@@ -39,7 +40,7 @@ log = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG = 1
 _REPORT_INTERVAL_S = 0.1
-# The longest wait for the server to have noted a key.
+# The longest wait for the server to have noted a key or a name.
 _NOTED_S = 10.0
 
 
@@ -51,7 +52,7 @@ class Worker:
         self._server = server
         self._changed = threading.Event()
         self._numbers = itertools.count()
-        self._waiting: dict[int, threading.Event] = {}
+        self._waiting: dict[int, queue.SimpleQueue[dict[str, Any]]] = {}
         root = Path(os.environ["RH_SERVER_ROOT"])
         self._objects = Objects(self._tell_keys)
         self._operations = Operations(self._objects, root / "objects", self._tell)
@@ -62,7 +63,7 @@ class Worker:
             root=root,
             objects=self._objects,
         )
-        self.runs = Runs(self.inside, self._operations, self._tell, self._changed.set)
+        self.runs = Runs(self.inside, self._operations, self._tell, self._ask, self._changed.set)
         self.connections = Connections(self.runs.on_frame, self.runs.on_closed)
         self._answers: dict[str, Callable[[dict[str, Any]], object]] = {
             "state": lambda _: self._state(),
@@ -90,7 +91,7 @@ class Worker:
             elif message["op"] == "ask":
                 self._answer(message)
             elif message["op"] == "noted" and message["number"] in self._waiting:
-                self._waiting[message["number"]].set()
+                self._waiting[message["number"]].put(message)
             elif message["op"] == "stop":
                 return
 
@@ -145,12 +146,20 @@ class Worker:
         if not added or threading.current_thread() is threading.main_thread():
             self._tell(message)  # in the main thread it is the server that has asked
         else:
-            number = next(self._numbers)
-            noted = self._waiting[number] = threading.Event()
-            self._tell({**message, "number": number})
-            noted.wait(_NOTED_S)
-            del self._waiting[number]
+            self._ask(message)
         self._changed.set()
+
+    def _ask(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Tell the server something, and return its answer; nothing when it does not answer."""
+        number = next(self._numbers)
+        noted = self._waiting[number] = queue.SimpleQueue()
+        self._tell({**message, "number": number})
+        try:
+            return noted.get(timeout=_NOTED_S)
+        except queue.Empty:
+            return {}
+        finally:
+            del self._waiting[number]
 
     def _tell(self, message: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):  # the server is gone: run() ends

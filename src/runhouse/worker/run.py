@@ -23,6 +23,20 @@ if TYPE_CHECKING:
 class RunInterrupt(KeyboardInterrupt):
     """End a call from outside; code that handles Ctrl-C handles it too."""
 
+    def __init__(self) -> None:
+        """Note in the thread that it has got its interrupt: made when it is raised there."""
+        super().__init__()
+        _thread.has_got_interrupt = True
+
+
+class _Thread(threading.local):
+    """Hold whether the code that runs in a thread has got its interrupt, and so may clean up."""
+
+    has_got_interrupt = False
+
+
+_thread = _Thread()
+
 
 def _raise_in_thread(thread_id: int, error: type[BaseException] | None) -> None:
     """Make a thread raise at its next bytecode; None takes back what was not raised yet."""
@@ -53,6 +67,7 @@ class Run:
         self._ending = threading.Lock()
         self._lock = threading.Lock()
         self._thread_id: int | None = None
+        self._woken: set[int] = set()
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -88,16 +103,17 @@ class Run:
         """Let no interrupt land in the block, where it could leave a lock behind that is held.
 
         Raises:
-            RunInterrupt: The run was ended meanwhile; raised after the block.
+            RunInterrupt: The run was ended meanwhile; raised after the block, and only once, so
+                that what cleans up may print.
         """
-        if self._thread_id != threading.get_ident():
+        if self._thread_id != threading.get_ident() or _thread.has_got_interrupt:
             yield
             return
         self.leave_thread()
         try:
             yield
         finally:
-            self.enter_thread()
+            self._enter()
 
     def begin(self) -> None:
         """Note that the run does not wait any more."""
@@ -113,10 +129,29 @@ class Run:
         Raises:
             RunInterrupt: The run was ended before.
         """
+        _thread.has_got_interrupt = False
+        self._enter()
+
+    def _enter(self) -> None:
         with self._lock:
+            self._thread_id = threading.get_ident()
             if self.interrupted.is_set():
                 raise RunInterrupt
-            self._thread_id = threading.get_ident()
+
+    def sleep(self, seconds: float) -> bool:
+        """Sleep until the run is interrupted; return False if the thread knows that already.
+
+        Raises:
+            RunInterrupt: The run was ended meanwhile.
+        """
+        thread_id = threading.get_ident()
+        knows = _thread.has_got_interrupt if thread_id == self._thread_id else False
+        if knows or thread_id in self._woken:
+            return False
+        if self.interrupted.wait(seconds):
+            self._woken.add(thread_id)
+            raise RunInterrupt
+        return True
 
     def leave_thread(self) -> None:
         """Note that user code has ended here; take back an interrupt that is still under way."""
@@ -204,10 +239,9 @@ def make_sleep_interruptible(current_run: Callable[[], object]) -> None:
 
     def sleep(seconds: float | SupportsIndex, /) -> None:
         run = current_run()
-        if not isinstance(run, Run) or not isinstance(seconds, (int, float)) or seconds <= 0:
+        is_time = isinstance(seconds, (int, float)) and seconds > 0
+        if not (isinstance(run, Run) and is_time and run.sleep(float(seconds))):
             plain_sleep(seconds)
-        elif run.interrupted.wait(seconds):
-            raise RunInterrupt
 
     sleep.__doc__ = plain_sleep.__doc__
     time.sleep = sleep

@@ -17,7 +17,7 @@ from runhouse.worker.admission import Admission
 from runhouse.worker.alarms import Alarms
 from runhouse.worker.execute import Executor
 from runhouse.worker.journal import Journal
-from runhouse.worker.outbox import Mailbox, Outbox
+from runhouse.worker.outbox import Mailbox
 from runhouse.worker.run import Run
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from runhouse.worker.inside import Inside
     from runhouse.worker.operations import Operations
 
+_WAITING_OPERATIONS = frozenset(("call", "new", "method"))
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _TYPES: dict[str, Any] = {
     field.name: (int, float) if isinstance(field.default, float) else type(field.default)
@@ -43,6 +44,7 @@ class Runs:
         inside: Inside,
         operations: Operations,
         tell: Callable[[dict[str, Any]], None],
+        ask: Callable[[dict[str, Any]], dict[str, Any]],
         on_change: Callable[[], None],
     ) -> None:
         """Start without any.
@@ -51,17 +53,18 @@ class Runs:
             inside: Who the worker is, and what it holds.
             operations: What calls can do.
             tell: Tells the server something.
+            ask: Tells the server something, and returns its answer; nothing when there is none.
             on_change: Called when a run begins or ends.
         """
         self._inside = inside
         self._directory = inside.root / "runs"
         self._tell = tell
+        self._ask = ask
         self._on_change = on_change
         self.admission = Admission()
         self.executor = Executor(inside.objects, operations, self.admission, self._on_left)
         self._lock = threading.Lock()
         self._known: dict[str, Run] = {}
-        self._named: dict[str, Run] = {}
         self.running: dict[str, Run] = {}
         self.count = 0
         self._grace = Alarms(self._caller_is_gone)
@@ -134,6 +137,8 @@ class Runs:
     def _on_call(self, connection: Connection, frame: Frame) -> None:
         call = _parse(frame)
         try:
+            if call.run_id not in self._known and not self._has_ended(call):
+                self._claim(call)
             with self._lock:
                 if connection.finished_run is not None:
                     # The next call on a connection says that the last answer has arrived.
@@ -152,6 +157,22 @@ class Runs:
         self._prepare(run, connection)
         self.executor.execute(run, frame)
 
+    def _claim(self, call: Call) -> None:
+        """Have the server note that a name is taken, in all its workers, until the run has ended.
+
+        Raises:
+            RunExistsError: A run of this name is going on.
+        """
+        if not (call.record and call.name):
+            return
+        asked = {"op": "claim", "name": call.name, "id": call.run_id}
+        if self._ask(asked).get("taken"):
+            msg = (
+                f"The run {call.name!r} was not started. One of this name is going on. Wait for "
+                "its end, cancel it, or give another name."
+            )
+            raise RunExistsError(msg, key=call.name)
+
     def _has_ended(self, call: Call) -> bool:
         return call.record and stored.run_path(self._directory, call.run_id) is not None
 
@@ -159,32 +180,25 @@ class Runs:
         """Make the run of a call; the lock is held.
 
         Raises:
-            CallError: What it is for is not here, it cannot be recorded, or one of its name is
-                going on.
+            CallError: What it is for is not here, it cannot be recorded, or too many are waiting.
         """
-        self._inside.objects.check(call)
-        outbox: Outbox
-        if call.record:
-            named = self._named.get(call.name)
-            if named is not None and not named.done:
-                msg = (
-                    f"The run {call.name!r} was not started. One of this name is going on. Wait "
-                    "for its end, cancel it, or give another name."
-                )
-                raise RunExistsError(msg, key=call.name)
-            outbox = self._journal(call)
-        else:
-            outbox = Mailbox(connection)
-        run = self._known[call.run_id] = self.running[call.run_id] = Run(
-            call, outbox, self._on_status
-        )
-        if call.record and call.name:
-            self._named[call.name] = run
+        run = Run(call, Mailbox(connection), self._on_status)
+        try:
+            self._inside.objects.check(call)
+            if call.op in _WAITING_OPERATIONS:
+                self.admission.book(run)
+            if call.record:
+                run.outbox = self._journal(run)
+        except CallError:
+            self.admission.leave(run)
+            if call.name:
+                self._tell({"op": "unclaim", "name": call.name, "id": call.run_id})
+            raise
+        self._known[call.run_id] = self.running[call.run_id] = run
         self.count += 1
         return run
 
-    def _journal(self, call: Call) -> Journal:
-        run = Run(call, Mailbox(None), self._on_status)
+    def _journal(self, run: Run) -> Journal:
         try:
             return Journal(self._directory, self._info(run))
         except OSError as error:
@@ -231,8 +245,6 @@ class Runs:
             self.running.pop(run.id, None)
             if run.call.record:  # from now on its file tells
                 self._known.pop(run.id, None)
-                if self._named.get(run.call.name) is run:
-                    del self._named[run.call.name]
         self._on_change()
 
     def _info(self, run: Run) -> RunInfo:

@@ -205,8 +205,8 @@ class Objects:
             if key in held:
                 return held[key]
         msg = (
-            f"The worker holds nothing under the key {key!r}. "
-            "It was never sent, or was lost with an earlier worker. Send it again with .to()."
+            f"The worker holds nothing under the key {key!r}. It was never sent, was deleted or "
+            "renamed, or was lost with an earlier worker. Send it again with .to()."
         )
         raise ObjectNotFoundError(msg, key=key)
 
