@@ -1,6 +1,6 @@
 """Figures of machines that SkyPilot launches, in a region made for the run.
 
-    python -m bench.cloud ROUNDS     # inside the region: prints the seconds of both, as JSON
+Inside of it, `python -m bench.cloud ROUNDS` prints the seconds of both sides as JSON.
 """
 
 from __future__ import annotations

@@ -42,7 +42,17 @@ def test_a_function_returns_its_value(cluster: rh.Cluster) -> None:
 
 
 def test_a_function_without_a_cluster_runs_here() -> None:
-    assert rh.function(sample.pid)() == sample.pid()
+    nowhere = rh.function(sample.pid)
+    assert nowhere() == sample.pid()
+    there = nowhere.run().result()
+    assert there != sample.pid(), "in a worker of this machine"
+    assert nowhere.remote().fetch() == there
+    assert nowhere.options(timeout=10)() == there
+    assert list(rh.function(sample.add).starmap([(1, 2), (3, 4)])) == [3, 7]
+    assert nowhere.options(env="other")() not in (there, sample.pid())
+    assert nowhere() == sample.pid(), "it is still nowhere"
+    rh.here.disconnect()
+    rh.here.stop()
 
 
 def test_values_of_any_picklable_kind_go_both_ways(cluster: rh.Cluster) -> None:

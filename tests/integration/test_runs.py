@@ -374,7 +374,5 @@ def test_what_is_unknown_or_wrong_is_told(cluster: rh.Cluster) -> None:
         cluster.get_run(None)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="No key has a slash"):
         rh.run.attach("a/b", cluster)
-    with pytest.raises(TypeError, match="needs a cluster"):
-        rh.function(sample.add).run(1, 2)
     with pytest.raises(ValueError, match="concurrency cannot be 0"):
         cluster.set_limits(concurrency=0)

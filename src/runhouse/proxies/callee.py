@@ -152,8 +152,8 @@ class Callee(Generic[P, R]):
         """
         if self._where is None:
             msg = (
-                f"{self.name}.{what}() needs a cluster. The function is on none, where it just "
-                "runs. Send it with .to(cluster) first, for example .to(runhouse.here)."
+                f"{self.name}.{what}() needs a cluster. It is on none, where it just runs. "
+                "Send it with .to(cluster) first, for example .to(runhouse.here)."
             )
             raise TypeError(msg)
         return self._where
@@ -246,7 +246,7 @@ class Callee(Generic[P, R]):
             The function with these options; this one is unchanged.
 
         Raises:
-            TypeError: An option is of the wrong type, or the function is on no cluster.
+            TypeError: An option is of the wrong type, or a method is on no cluster.
             ValueError: A number is out of range.
 
         Example:

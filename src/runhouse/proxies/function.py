@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
+from runhouse.clusters.here import here
 from runhouse.proxies.callee import Callee
 from runhouse.proxies.placement import place
 from runhouse.proxies.source import split_name
@@ -22,9 +23,10 @@ R = TypeVar("R")
 class Function(Callee[P, R]):
     """Be a function that runs on a cluster and is called as if it were here.
 
-    Made by `runhouse.function`. Without a cluster it runs here. Calls return what the function
-    returns: its value, a generator for a generator function, an awaitable for a coroutine function.
-    Its output appears here while it runs, and its exceptions arrive in their own type.
+    Made by `runhouse.function`. On no cluster it runs here: a call in this process; runs, maps and
+    calls with options in a worker of this machine. Calls return what the function returns: its
+    value, a generator for a generator function, an awaitable for a coroutine function. Its output
+    appears here while it runs, and its exceptions arrive in their own type.
 
     Example:
         >>> import math
@@ -43,6 +45,7 @@ class Function(Callee[P, R]):
         """Store the function; use `runhouse.function` instead."""
         own_name = code if isinstance(code, str) else getattr(code, "__name__", "function")
         super().__init__(code, name or str(own_name), where)
+        self._here: Where | None = None
         if callable(code):
             functools.update_wrapper(self, code)
 
@@ -85,8 +88,17 @@ class Function(Callee[P, R]):
         """
         return Function(self._code, self.name, place(self._code, cluster, env, self.name))
 
+    def _placed(self, what: str) -> Where:
+        """Return where it is; on no cluster, it runs on this machine's own."""
+        del what
+        if self._where is not None:
+            return self._where
+        if self._here is None:
+            self._here = place(self._code, here, None, self.name)
+        return self._here
+
     def _in_env(self, env: str) -> Function[P, R]:
-        return self.to(self._placed("options").cluster, env)
+        return self.to(here if self._where is None else self._where.cluster, env)
 
 
 @overload
