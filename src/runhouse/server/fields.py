@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 _LARGEST_BODY = 16 * 1024 * 1024
+_MOST_BYTES = 2**40
 _BOOLEANS = {"true": True, "1": True, "": True, "false": False, "0": False}
 MISSING: Any = object()
 
@@ -140,11 +141,14 @@ def body_size(request: Request) -> int:
     """Return how many bytes the body has, which goes on to a worker as it comes.
 
     Raises:
-        ProblemError: The request does not tell.
+        ProblemError: The request does not tell, or tells of more than any memory holds.
     """
     if "transfer-encoding" in request.headers:
         raise ProblemError("length-required", "Send the body with a Content-Length.")
-    return int(request.headers.get("content-length", "0"))
+    size = int(request.headers.get("content-length", "0"))
+    if size > _MOST_BYTES:
+        raise ProblemError("too-large", f"The body has more than {_MOST_BYTES} bytes.")
+    return size
 
 
 def accepts(request: Request, media_type: str) -> bool:
