@@ -57,7 +57,7 @@ def test_answers_have_the_form_that_was_asked_for(value: object) -> None:
     assert nothing == Pickled(b"null")
 
 
-@pytest.mark.parametrize("value", [object(), [{1}, b"bytes"], math.inf, {(1, 2): 3}, int])
+@pytest.mark.parametrize("value", [object(), [{1}, 1j], math.inf, {(1, 2): 3}, int])
 def test_an_answer_without_a_form_in_json_is_told(value: object) -> None:
     with pytest.raises(NotSerializableError, match="The result cannot be sent: .* has no form in"):
         dump_value(json_call(), value, "the result")
@@ -90,6 +90,7 @@ class Box:
         (pathlib.Path("/a"), "/a"),
         (decimal.Decimal("1.50"), "1.50"),
         ({1}, [1]),
+        ([b"raw", bytearray(b"raw")], ["cmF3", "cmF3"]),
         ((1, 2), [1, 2]),
         (np.arange(3), [0, 1, 2]),
         (np.float64(0.5), 0.5),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import datetime
 import decimal
@@ -142,6 +143,8 @@ def _plain(value: Any) -> Any:
         return str(value)
     if isinstance(value, (set, frozenset)):
         return list(value)
+    if isinstance(value, (bytes, bytearray)):
+        return base64.b64encode(value).decode("ascii")
     if hasattr(value, "dtype") and callable(getattr(value, "tolist", None)):
         return value.tolist()  # arrays and their numbers
     msg = f"{type(value).__module__}.{type(value).__qualname__} is no plain data"
