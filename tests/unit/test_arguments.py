@@ -38,7 +38,7 @@ def from_json(annotation: Any, value: Any) -> Any:
 
 def from_texts(annotation: Any, *texts: str) -> Any:
     """Return what texts of a query become."""
-    args, _ = fit_texts(taking(annotation), {"it": list(texts)})
+    args, _ = fit_texts(taking(annotation), [], {"it": list(texts)})
     return args[0]
 
 
@@ -198,14 +198,20 @@ def test_arguments_go_where_the_signature_says() -> None:
         {"c": Level.HIGH, "e": True},
     )
     texts = {"a": ["1"], "b": ["z"], "rest": ["2", "3"], "c": ["1"], "e": ["yes"]}
-    args, kwargs = fit_texts(takes, {name: texts[name] for name in ("a", "c", "e")})
+    args, kwargs = fit_texts(takes, [], {name: texts[name] for name in ("a", "c", "e")})
     assert (args, kwargs) == ((1,), {"c": Level.LOW, "e": True})
-    args, kwargs = fit_texts(takes, {name: texts[name] for name in ("a", "b", "rest")})
+    args, kwargs = fit_texts(takes, [], {name: texts[name] for name in ("a", "b", "rest")})
     assert args == (1, "z", 2.0, 3.0)
-    assert fit_texts(Thing, {"size": ["3"]}) == ((3,), {})
+    assert fit_texts(Thing, [], {"size": ["3"]}) == ((3,), {})
     assert fit_json(partial(takes, 1), ["b"], {}) == (("b",), {})
     assert fit_json(max, [1, 2], {}) == ((1, 2), {})
-    assert fit_texts(max, {"key": ["1"]}) == ((), {"key": 1})
+    assert fit_texts(max, [], {"key": ["1"]}) == ((), {"key": 1})
+    assert fit_texts(takes, ["1", "2", "3", "4"], {"e": ["no"]}) == (
+        (1, "2", 3.0, 4.0),
+        {"e": False},
+    )
+    assert fit_texts(max, ["1", "x"], {}) == ((1, "x"), {})
+    assert from_texts(Any, "NaN") == "NaN"
 
 
 @pytest.mark.parametrize(
@@ -214,6 +220,9 @@ def test_arguments_go_where_the_signature_says() -> None:
 def test_arguments_that_do_not_bind_are_refused(args: list[Any], kwargs: dict[str, Any]) -> None:
     with pytest.raises(ArgumentsError, match=r"cannot be used\."):
         fit_json(takes, args, kwargs)
+    texts = {name: ["neither"] for name in kwargs}
+    with pytest.raises(ArgumentsError, match=r"cannot be used\."):
+        fit_texts(takes, list(map(str, args)), texts)
 
 
 VALUES = st.recursive(

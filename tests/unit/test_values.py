@@ -114,6 +114,7 @@ def test_a_body_that_is_no_pickle_is_told(body: bytes) -> None:
         load_whole(Frame(1, {}, body))
 
 
-def test_texts_are_kept_by_name() -> None:
+def test_texts_are_kept_by_place_and_by_name() -> None:
     call = Call("id", "call", "key", arguments="text")
-    assert load_arguments(call, Frame(1, {}, b'{"a": ["1", "2"]}')) == ((), {"a": ["1", "2"]})
+    body = b'{"args": ["3"], "kwargs": {"a": ["1", "2"]}}'
+    assert load_arguments(call, Frame(1, {}, body)) == (("3",), {"a": ["1", "2"]})

@@ -62,7 +62,7 @@ class CallRoutes:
         texts: dict[str, list[str]] = {}
         for name, text in request.query_params.multi_items():
             texts.setdefault(name, []).append(text)
-        body = json.dumps(texts).encode()
+        body = json.dumps({"kwargs": texts}).encode()
         wanted = Wanted(events=accepts(request, EVENTS_TYPE))
         fields = {"arguments": "text", "answer": "json", "logs": False}
         return await self._call(request, once(body), len(body), fields, wanted)

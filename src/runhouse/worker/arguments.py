@@ -53,15 +53,17 @@ def fit_json(code: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str,
     return _fit(code, tuple(args), dict(kwargs), from_json)
 
 
-def fit_texts(code: Callable[..., Any], texts: Mapping[str, list[str]]) -> Given:
+def fit_texts(
+    code: Callable[..., Any], given: Sequence[str], texts: Mapping[str, list[str]]
+) -> Given:
     """Return arguments that came as texts, several for a repeated name, as a callable wants them.
 
     Raises:
         ArgumentsError: They do not fit; the message names the parameter and what it takes.
     """
-    args: list[Any] = []
+    args: list[Any] = [[text] for text in given]
     kwargs: dict[str, Any] = dict(texts)
-    parameters = parameters_of(code) or []
+    parameters = [] if given else parameters_of(code) or []
     rest = [p for p in parameters if p.kind is _KINDS.VAR_POSITIONAL and p.name in kwargs]
     by_place = [_KINDS.POSITIONAL_ONLY, *([_KINDS.POSITIONAL_OR_KEYWORD] if rest else [])]
     for parameter in parameters:
@@ -276,7 +278,7 @@ def _from_repeated(annotation: Any, texts: list[str]) -> Any:
 
 def _json(text: str, expected: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError):
         _refuse(f"{expected} as JSON")
 
@@ -313,6 +315,15 @@ def _from_other(annotation: Any, text: str) -> Any:
     if base in structured or places_of(base) is not None or fields_of(annotation) is not None:
         return from_json(annotation, _json(text, "a list or an object"))
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError):
         return text
+
+
+def _no_number(name: str) -> NoReturn:
+    """Take NaN and the like as texts: they are not JSON.
+
+    Raises:
+        ValueError: Always.
+    """
+    raise ValueError(name)

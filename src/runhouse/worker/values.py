@@ -33,9 +33,7 @@ def load_arguments(call: Call, frame: Frame) -> tuple[tuple[Any, ...], dict[str,
     Raises:
         ArgumentsError: They are not what the call says that they are.
     """
-    if call.arguments == "text":
-        return (), load_json(frame)
-    if call.arguments == "json":
+    if call.arguments in ("json", "text"):
         return _parts(load_json(frame) if len(frame.body) else {})
     args, kwargs = inside.receive(loads_frame, frame)
     return args, kwargs
@@ -98,7 +96,7 @@ def fit(
     if call.arguments == "json":
         return fit_json(code, args, kwargs)
     if call.arguments == "text":
-        return fit_texts(code, kwargs)
+        return fit_texts(code, args, kwargs)
     return args, kwargs
 
 
