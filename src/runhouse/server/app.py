@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 _OPEN_PATHS = frozenset({"/check"})
 _LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 # What a token that only allows to look may get.
-_READABLE = ("/status", "/keys", "/objects", "/runs", "/logs", "/openapi.json")
+_READABLE = ("/status", "/keys", "/objects", "/runs", "/openapi.json")
 _HTTP = {
     404: ("not-found", "There is no such page here. Look at /openapi.json."),
     405: ("method-not-allowed", "Use a method that the Allow header names."),

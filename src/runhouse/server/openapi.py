@@ -182,17 +182,20 @@ def _pages_of_runs() -> dict[str, Json]:
             "get": _operation(
                 "Return what a run has printed, or follow it to its end",
                 query={"follow": _YES},
-                answers={"200": _content("application/json", EVENTS_TYPE)},
+                answers={"200": _content("application/json", EVENTS_TYPE), "204": {}},
             )
         },
         "/runs/{id}/result": {
             "get": _operation(
                 "Return what a run has made, once it has ended",
                 query={"timeout": _SECONDS},
-                answers={**_VALUE, "200": result},
+                answers={**_VALUE, "200": result, "204": {}},
             )
         },
     }
+    for page in ("/runs/{id}/logs", "/runs/{id}/result"):
+        last: Json = {"type": "integer", "minimum": 0, "description": "Events after this one only"}
+        pages[page]["get"]["parameters"].append(_parameter("header", "Last-Event-ID", last))
     for page in ("/runs/cancel", "/runs/{id}/cancel"):
         pages[page]["post"]["requestBody"]["required"] = False
     return pages
