@@ -309,8 +309,14 @@ def test_a_request_that_is_cut_off_leaves_nothing(api: Http) -> None:
         sock.connect(api.path)
         head = f"POST /call/size_of HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {api.token}\r\n"
         sock.sendall(f"{head}Content-Length: 1000000\r\n\r\n".encode() + b" " * 300_000)
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(api.path)
+        head = f"POST /call/size_of HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {api.token}\r\n"
+        sock.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n".encode())
     assert api.post("/call/add", 1).json == 2
     wait_until(lambda: "running" not in statuses("size_of"))
+    log = Path(api.path).with_name("server.log")
+    assert "Traceback" not in log.read_text()
 
 
 # -- limits --------------------------------------------------------------------------------------

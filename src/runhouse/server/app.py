@@ -10,6 +10,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect
 
 from runhouse.errors import WorkerStartError
 from runhouse.server.auth import Access, Tokens
@@ -110,7 +111,8 @@ async def _on_failure(_: Request, error: Exception) -> Response:
 def create_app(daemon: Daemon) -> Starlette:
     """Return the application of one server."""
     calls, openapi = CallRoutes(daemon), OpenAPIRoutes(daemon)
-    known = (HTTPException, ProblemError, WakeError, WorkerSilentError, WorkerStartError)
+    gone = (ClientDisconnect,)  # within a body; nobody reads the answer
+    known = (HTTPException, ProblemError, WakeError, WorkerSilentError, WorkerStartError, *gone)
     app = Starlette(
         routes=[*Routes(daemon).table(), *calls.table(), *openapi.table()],
         middleware=[Middleware(Gate, tokens=daemon.tokens)],

@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from runhouse.server.answers import EVENTS_TYPE, PICKLE_TYPE, Answer, Wanted, entry_of
 from runhouse.server.conversation import Conversation, FileSource, WorkerSource, once
-from runhouse.server.fields import Query, accepts, body_size, refuse
+from runhouse.server.fields import Query, accepts, body_of, refuse
 from runhouse.server.journals import is_open, open_events
 from runhouse.server.json_response import AsciiJSONResponse
 from runhouse.server.names import DEFAULT_ENV, RULE, is_name
@@ -89,7 +89,8 @@ class CallRoutes:
             wrapped=serialization == "pickle",
             background=background,
         )
-        return await self._call(request, request.stream(), body_size(request), fields, wanted)
+        body, size = await body_of(request)
+        return await self._call(request, body, size, fields, wanted)
 
     async def _call(
         self,
@@ -134,7 +135,7 @@ class CallRoutes:
         env, persist = query.name("env") or DEFAULT_ENV, query.boolean("persist")
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         arguments = "whole" if content_type == PICKLE_TYPE else "json"
-        size = body_size(request)
+        body, size = await body_of(request)
         if not size:
             raise ProblemError("bad-request", "The body is empty. Send a JSON value or a pickle.")
         worker = await self._workers.obtain(env, Scope(), self._daemon.config.start_timeout_s)
@@ -142,7 +143,7 @@ class CallRoutes:
             "put", key, new_key=key, persist=persist, arguments=arguments, answer="none", logs=False
         )
         wanted = Wanted(instead={"key": key})
-        return await self._converse(worker, call, request.stream(), size, wanted)
+        return await self._converse(worker, call, body, size, wanted)
 
     async def object(self, request: Request) -> Response:
         """Return an object as JSON or as a pickle."""
