@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +72,8 @@ def served(app: Any, path: Path, talk: Callable[[Streams], Awaitable[None]]) -> 
                 await asyncio.wait_for(talk((reader, writer)), 10)
             finally:
                 writer.close()
-                await writer.wait_closed()
+                with contextlib.suppress(ConnectionError):
+                    await writer.wait_closed()
 
     asyncio.run(run())
 
@@ -86,17 +88,19 @@ def test_whoever_sends_no_whole_head_is_let_go(tmp_path: Path, begin: bytes) -> 
     served(take, tmp_path / "s", talk)
 
 
-@pytest.mark.parametrize(("begin", "more"), [(b"GET / HTTP/1.1\r\nX: ", b"x"), (LONG, b"x")])
-def test_a_byte_now_and_then_gains_no_time(tmp_path: Path, begin: bytes, more: bytes) -> None:
+@pytest.mark.parametrize("begun", [b"GET / HTTP/1.1\r\nX: ", LONG])
+def test_a_byte_now_and_then_gains_no_time(tmp_path: Path, begun: bytes) -> None:
     async def talk(streams: Streams) -> None:
         reader, writer = streams
-        writer.write(begin)
+        writer.write(begun)
+        if begun == LONG:  # answered before its body has come
+            assert (await reader.readuntil(b"0\r\n\r\n")).startswith(b"HTTP/1.1 401 ")
         ends = asyncio.ensure_future(reader.read())
         while not ends.done():
-            writer.write(more)
+            writer.write(b"x")
             await asyncio.wait({ends}, timeout=0.05)
-        answer = ends.result()
-        assert answer.count(b"HTTP/1.1 401 ") == (begin == LONG)
+        # Closed with a byte unread, it may be reset.
+        assert isinstance(ends.exception(), ConnectionError) or ends.result() == b""
 
     served(refuse, tmp_path / "s", talk)
 
@@ -107,7 +111,7 @@ def test_a_body_that_somebody_waits_for_may_take_its_time(tmp_path: Path) -> Non
         for _ in range(2):
             writer.write(REQUEST)
             for byte in (b"a", b"b", b"c"):
-                await asyncio.wait({asyncio.ensure_future(asyncio.Event().wait())}, timeout=0.15)
+                await asyncio.sleep(0.15)  # a client that is slow
                 writer.write(byte)
             head = await reader.readuntil(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 200 ")
