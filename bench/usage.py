@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,7 @@ def usage(server: int) -> Usage:
         threads=sum(_entries(pid, "task") for pid in pids),
         descriptors=sum(_entries(pid, "fd") for pid in pids),
         processes=len(pids),
-        files=sum(1 for _ in settings.load().home.rglob("*")),
+        files=sum(len(files) for _, _, files in os.walk(settings.load().home)),
     )
 
 

@@ -104,7 +104,7 @@ def add_again(a: int) -> int:
     return a + 1
 
 
-add_again.__doc__ = os.fsdecode(b"Add caf\xe9.")
+add_again.__doc__ = os.fsdecode(b"Add na\xefve.")
 
 
 class Odd:
