@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 HUGE = 3_000_000_000
 CONNECTIONS = 1000
 CALLS = 500
+KEYS = 10_000
 _HELD_S = 0.5
 _SETTLED_S = 40.0  # longer than a call waits for a caller who has gone
+_SOME = 500
 _ROOM = 5  # this many times a huge value, for both sides and copies that should not be
 
 
@@ -68,7 +70,8 @@ def scale_rows(*, quick: bool) -> list[Row]:
     for duration in (0, _HELD_S):  # what grows once only is no leak
         _at_once(partial(hold, duration), CALLS)
     with _descriptors(number + CALLS + 500):
-        return [*_connection_rows(server, number), *_call_rows(server, hold)]
+        rows = [*_connection_rows(server, number), *_call_rows(server, hold)]
+    return rows + _key_rows(server, KEYS // 20 if quick else KEYS)
 
 
 def _connection_rows(server: int, number: int) -> list[Row]:
@@ -110,8 +113,42 @@ def _call_rows(server: int, hold: Callable[[float], object]) -> list[Row]:
     ]
 
 
+def _key_rows(server: int, number: int) -> list[Row]:
+    """Keep many objects, and let go of them."""
+    keys = [f"key-{each}" for each in range(number)]
+    some = keys[:: max(1, number // _SOME)]
+
+    def put() -> None:
+        for key in keys:
+            rh.here.put(key, key)
+
+    def get() -> None:
+        for key in some:
+            if rh.here.get(key) != key:
+                raise AssertionError(key)
+
+    put()
+    get()
+    rh.here.delete(keys)  # what grows once only is no leak
+    before = settled(server, None, 3)
+    took, listed, got = seconds(put), seconds(rh.here.keys), seconds(get)
+    held = usage(server)
+    rh.here.delete(keys)
+    left = settled(server, before, 10)
+    name = f"{number:,} keys"
+    memory, stayed = ((state.memory_bytes - before.memory_bytes) / 1e6 for state in (held, left))
+    return [
+        Row(f"{name}, to put one", took / number * 1e3, "ms", None, "", 5, 5, "less"),
+        Row(f"{name}, to get one", got / len(some) * 1e3, "ms", None, "", 10, 5, "less"),
+        Row(f"{name}, to list them", listed * 1e3, "ms", None, "", 500, 200, "less"),
+        Row(f"{name}, memory", memory, "MB", None, "", 50, 20, "less"),
+        Row(f"{name}, memory that stays", stayed, "MB", None, "", 10, 10, "less"),
+        _left_row(name, left.more_than(before)),
+    ]
+
+
 def _left_row(name: str, number: int) -> Row:
-    what = f"{name}: descriptors, threads, processes that stay"
+    what = f"{name}: descriptors, threads, processes, files that stay"
     return Row(what, number, "", None, "", 0, 0, "less")
 
 

@@ -19,6 +19,7 @@ import runhouse as rh
 from bench import functions
 from bench.rows import Row
 from bench.usage import server_pid, usage
+from runhouse.server.unix_http import UnixHTTPConnection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,7 +85,20 @@ def _kinds() -> dict[str, Callable[[], None]]:
 
         _expect(asyncio.run(several()) == [0, 1, 2, 3])
 
-    kinds = (value, generator, cancelled_generator, exception, instance)
+    def stored() -> None:
+        key = f"kept-{threading.get_ident()}"
+        rh.here.put(key, [key], persist=True)
+        _expect(rh.here.get(key) == [key])
+        rh.here.delete(key)
+
+    def over_http() -> None:
+        endpoint = rh.here.calls.client.endpoint
+        headers = {"Authorization": f"Bearer {endpoint.token}"}
+        with contextlib.closing(UnixHTTPConnection(endpoint.http_path(), 60)) as client:
+            client.request("POST", "/call/identity", '{"args": [[1, "a"]]}', headers)
+            _expect(client.getresponse().read() == b'[1,"a"]')
+
+    kinds = (value, generator, cancelled_generator, exception, instance, stored, over_http)
     return {kind.__name__: kind for kind in (*kinds, large_argument, large_result, asynchronous)}
 
 
@@ -177,4 +191,5 @@ def growth_rows(samples: list[Usage]) -> list[Row]:
         row("threads", "", 2, lambda each: each.threads),
         row("descriptors", "", 5, lambda each: each.descriptors),
         row("processes", "", 0, lambda each: each.processes),
+        row("files", "", 10, lambda each: each.files),
     ]

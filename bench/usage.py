@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import runhouse as rh
 from bench.peers.figures import descendants, pss_bytes
+from runhouse import settings
 
 _PAUSE_S = 0.5
 
@@ -21,19 +23,22 @@ class Usage:
         threads: Number of threads.
         descriptors: Number of open file descriptors.
         processes: Number of processes.
+        files: Number of files in the home of all that is measured.
     """
 
     memory_bytes: int
     threads: int
     descriptors: int
     processes: int
+    files: int = 0
 
     def more_than(self, other: Usage) -> int:
-        """Return how many more threads, descriptors and processes there are than in another."""
+        """Return how many more there are of all but memory than in another."""
         return (
             max(0, self.threads - other.threads)
             + max(0, self.descriptors - other.descriptors)
             + max(0, self.processes - other.processes)
+            + max(0, self.files - other.files)
         )
 
 
@@ -45,6 +50,7 @@ def usage(server: int) -> Usage:
         threads=sum(_entries(pid, "task") for pid in pids),
         descriptors=sum(_entries(pid, "fd") for pid in pids),
         processes=len(pids),
+        files=sum(len(files) for _, _, files in os.walk(settings.load().home)),
     )
 
 

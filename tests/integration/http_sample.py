@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime  # noqa: TC003 - annotations are looked at when called
 import enum
+import math
+import os
 import time
 from collections.abc import Iterator  # noqa: TC003 - annotations are looked at when called
 from pathlib import Path
@@ -82,3 +84,37 @@ def fails_later(number: int) -> Iterator[int]:
     """Yield numbers, then fail."""
     yield from range(number)
     raise ValueError(number)
+
+
+def say(text: str, fails: bool = False) -> str:
+    """Print a text; return it, or fail with it."""
+    print(text)
+    if fails:
+        raise FileNotFoundError(text)
+    return text
+
+
+def endless(limit: float = math.inf, mode: Literal["a", b"b"] = "a") -> bytes:
+    """Have a default that JSON does not have."""
+    return f"{limit} {mode!r}".encode()
+
+
+def add_again(a: int) -> int:
+    """Be replaced below."""
+    return a + 1
+
+
+add_again.__doc__ = os.fsdecode(b"Add na\xefve.")
+
+
+class Odd:
+    """Refuse to be looked at."""
+
+    def __getattribute__(self, name: str) -> Any:
+        """Give nothing that is public."""
+        if name.startswith("_"):
+            return object.__getattribute__(self, name)
+        raise RuntimeError(name)
+
+    def look(self) -> None:
+        """Do nothing."""

@@ -48,10 +48,12 @@ def test_load_gives_figures_and_no_call_fails() -> None:
     assert rows["0.3 GB array argument, worker's peak"] > 0.9
     assert rows["100 idle connections, to open them"] > 0
     assert rows["500 calls of 0.5 s at once"] > 0.5
+    assert rows["500 keys, to put one"] > 0
     assert rows["soak, things done"] > 0
     assert rows["soak, things failed"] == 0
     assert {name for name in rows if "growth" in name} == {
-        f"soak, growth of {what}" for what in ("memory", "threads", "descriptors", "processes")
+        f"soak, growth of {what}"
+        for what in ("memory", "threads", "descriptors", "processes", "files")
     }
 
 
@@ -142,14 +144,14 @@ def test_the_target_of_calls_is_what_ray_does_in_the_same_run() -> None:
 def test_growth_in_a_long_run_misses_its_target() -> None:
     flat = [Usage(100_000_000, 20, 30, 3)] * 40
     assert all(row.holds(row.bound) for row in growth_rows(flat))
-    growing = [Usage(100_000_000 + 1_000_000 * n, 20 + n, 30, 3) for n in range(40)]
+    growing = [Usage(100_000_000 + 1_000_000 * n, 20 + n, 30, 3, n) for n in range(40)]
     missed = {row.name for row in growth_rows(growing) if not row.holds(row.bound)}
-    assert missed == {"soak, growth of memory", "soak, growth of threads"}
-    assert len(growth_rows(flat[:1])) == 4
+    assert missed == {f"soak, growth of {what}" for what in ("memory", "threads", "files")}
+    assert len(growth_rows(flat[:1])) == 5
 
 
 def test_more_of_one_thing_does_not_make_up_for_less_of_another() -> None:
-    assert Usage(0, 12, 5, 3).more_than(Usage(0, 10, 9, 3)) == 2
+    assert Usage(0, 12, 5, 3, 7).more_than(Usage(0, 10, 9, 3, 6)) == 3
 
 
 def test_what_a_call_of_several_threads_raises_ends_all_of_them() -> None:

@@ -26,6 +26,8 @@ for name in ("add", "add_later", "count_to", "count_later", "speak", "fail", "id
              "speak_often"):
     rh.function(getattr(sample, name)).to(rh.here)
 rh.module(sample.Counter).to(rh.here)
+from tests.integration import http_sample
+rh.function(http_sample.typed).to(rh.here)
 rh.here.put("counter", sample.Counter(40))
 rh.here.put("dotted.key", sample.Counter(1))
 """
@@ -78,7 +80,7 @@ def test_a_result_can_be_json(rh: Cli) -> None:
     assert rh.json("call", "local", "identity", "--arg", "null") is None
     items = rh("call", "local", "count_to", "--arg", "3", "--json")
     assert items.stdout == "0\n1\n2\n"
-    no_json = rh.json("call", "local", "add", "--arg", "[]", "--b", "[1]", "--json")
+    no_json = rh.json("call", "local", "identity", "--arg", "[1]", "--json")
     assert no_json == [1]
 
 
@@ -131,7 +133,6 @@ def test_what_the_function_raises_is_shown_with_its_traceback(rh: Cli) -> None:
     assert "code 7" in told["message"]
     assert "in fail" in told["traceback"]
     assert (told["name"], told["call"]) == ("local", "fail")
-    assert rh("call", "local", "add").returncode == 1, "a missing argument is the function's error"
     gone = rh("call", "local", "leave_by_exit", "--code", "3")
     assert (gone.returncode, "SystemExit: 3" in gone.stderr) == (1, True)
 
@@ -143,9 +144,12 @@ def test_what_the_function_raises_is_shown_with_its_traceback(rh: Cli) -> None:
         (["local", "nothing.at_all"], 4, "key 'nothing' not found"),
         (["nobody", "add"], 4, "nobody"),
         (["gone", "add"], 5, "127.0.0.1"),
-        (["local", "counter.nothing"], 1, "no attribute 'nothing'"),
-        (["local", "counter"], 1, "Name a method, as counter.method"),
-        (["local", "counter.total", "--arg", "1"], 1, "It is no method but holds int"),
+        (["local", "counter.nothing"], 4, "no attribute 'nothing'"),
+        (["local", "counter"], 2, "Name a method, as counter.method"),
+        (["local", "counter.total", "--arg", "1"], 2, "It is no method but holds int"),
+        (["local", "add"], 2, "missing a required argument: 'a'"),
+        (["local", "add", "--arg", "1", "--c", "1"], 2, "unexpected keyword argument 'c'"),
+        (["local", "counter.add", "--arg", "x"], 2, "It must be an integer, and 'x' was given"),
         (["local", "add", "2"], 2, "'2' cannot be used"),
         (["local", "add", "--a"], 2, "--a cannot be used. It has no value"),
         (["local", "add", "--a", "--b", "1"], 2, "--a cannot be used. It has no value"),
@@ -170,9 +174,63 @@ def test_a_call_that_cannot_be_is_told(rh: Cli, words: list[str], code: int, sai
 
 def test_what_has_no_form_in_json_is_told(rh: Cli) -> None:
     assert rh.json("call", "local", "make_point", "--x", "1") == {"x": 1, "y": 0}
-    told = rh.json("call", "local", "make_bytes", "--size", "1", code=1)
+    assert rh.json("call", "local", "make_bytes", "--size", "3") == "AAAA"
+    told = rh.json("call", "local", "Counter", code=1)
     assert told["error"] == "NotSerializableError"
     assert rh.json("call", "local", "add", "--a", "1", "--run-name", "one") == 2
+
+
+def test_arguments_have_the_types_of_the_annotations(rh: Cli) -> None:
+    call = [
+        "call",
+        "local",
+        "typed",
+        "--number",
+        "2",
+        "--ratio",
+        "1",
+        "--yes",
+        "no",
+        "--text",
+        "12",
+    ]
+    rest = ["--when", "2026-01-31", "--color", "red", "--items", "[1]", "--table={}", "--mode=fast"]
+    told = rh.json(*call, *rest)
+    assert told == {
+        "number": 2,
+        "ratio": 1.0,
+        "yes": False,
+        "text": "12",
+        "when": "2026-01-31",
+        "color": "red",
+        "items": [1],
+        "table": {},
+        "mode": "fast",
+        "maybe": None,
+    }
+    assert "datetime.date(2026, 1, 31)" in rh(*call, *rest).stdout
+
+
+@pytest.mark.parametrize("stream", [0, 1, 2])
+def test_a_closed_stream_is_no_trouble(rh: Cli, stream: int) -> None:
+    line = f"'{RH}' call local speak --text hello {stream}>&-"
+    done = subprocess.run(
+        ["bash", "-c", line],
+        env=rh.environ, capture_output=True, text=True, check=False, timeout=30,
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert (done.stdout != "", done.stderr != "") == (stream != 1, stream != 2)
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("words", ["keys", "keys --json", "call local add --a 1 --json"])
+def test_a_full_disk_is_told(rh: Cli, words: str) -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"'{RH}' {words} > /dev/full"],
+        env=rh.environ, capture_output=True, text=True, check=False, timeout=30,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == "Error: [Errno 28] No space left on device\n"
 
 
 # -- runs ----------------------------------------------------------------------------------------

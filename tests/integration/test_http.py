@@ -193,11 +193,29 @@ def test_large_values_pass(api: Http) -> None:
     assert answer.headers["content-length"] == str(len(text) + 2)
 
 
-def test_a_body_without_a_length_is_refused(api: Http) -> None:
+@pytest.mark.parametrize(
+    ("method", "path", "pieces", "status"),
+    [
+        ("POST", "/call/add", [b'{"args"', b": [1, 2]}"], 200),
+        ("PUT", "/objects/in-pieces", [b"[1", b",2]"], 200),
+        ("PUT", "/objects/in-pieces", [], 400),
+        ("POST", "/call/identity", [b" " * 1_000_000] * 17, 411),
+    ],
+)
+def test_a_body_in_chunks_is_taken_while_it_is_small(
+    api: Http, method: str, path: str, pieces: list[bytes], status: int
+) -> None:
     with contextlib.closing(UnixHTTPConnection(api.path, 10)) as connection:
-        headers = {"Authorization": f"Bearer {api.token}"}
-        connection.request("POST", "/call/add", iter([b"{}"]), headers=headers, encode_chunked=True)
-        assert connection.getresponse().status == 411
+        headers = {"Authorization": f"Bearer {api.token}", "Transfer-Encoding": "chunked"}
+        with contextlib.suppress(ConnectionError):  # refused before all of it was sent
+            connection.request(method, path, iter(pieces), headers=headers, encode_chunked=True)
+        answer = connection.getresponse()
+        body = json.loads(answer.read())
+    assert answer.status == status
+    if status == 200:
+        assert body == (3 if path == "/call/add" else {"key": "in-pieces"})
+    else:
+        assert answer.headers["content-type"] == "application/problem+json"
 
 
 # -- generators and output ------------------------------------------------------------------------

@@ -211,6 +211,54 @@ def test_http_is_loaded_with_the_first_request_and_stays_small(session_home: Pat
         stop_server(paths)
 
 
+@pytest.mark.parametrize(
+    ("sent", "status", "sort"),
+    [
+        (b"nonsense\r\n\r\n", 400, "bad-request"),
+        (b"GET /check HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 200_000, 400, "bad-request"),
+        (b"GET /check HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400, "bad-request"),
+        (b"PUT /objects/x HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400, "bad-request"),
+        (b"PUT /objects/x HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n", 401, "unauthorized"),
+    ],
+)
+def test_every_refusal_is_a_problem(api: Http, sent: bytes, status: int, sort: str) -> None:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(10)
+        sock.connect(api.path)
+        with contextlib.suppress(BrokenPipeError):  # it has seen enough
+            sock.sendall(sent)
+        answer = http.client.HTTPResponse(sock)
+        answer.begin()
+        assert (answer.status, answer.headers["content-type"]) == (
+            status,
+            "application/problem+json",
+        )
+        assert json.loads(answer.read())["type"] == f"urn:runhouse:{sort}"
+
+
+@pytest.mark.parametrize("size", [2**40 + 1, 2**64, 10**20 - 1])
+@pytest.mark.parametrize("page", ["/objects/x", "/call/add"])
+def test_a_body_that_is_too_large_for_any_memory_is_refused(
+    api: Http, page: str, size: int
+) -> None:
+    method = "PUT" if page == "/objects/x" else "POST"
+    with api.open(method, page, b"1", {"Content-Length": str(size)}) as response:
+        assert json.load(response)["type"] == "urn:runhouse:too-large"
+        assert response.status == 413
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/status/", "//status", "/objects/../call/add?a=1", "/runs/..%2F..%2Ftoken", "/objects/a%2Fb"],
+)
+def test_no_path_leads_around_the_routes(api: Http, path: str) -> None:
+    for client in (api, with_token(api, rh.here.tokens.create("paths", read_only=True))):
+        answer = client("GET", path)
+        assert answer.status in (404, 403)
+        assert "location" not in answer.headers
+    assert "/openapi.json" in api("GET", path).problem(404, "not-found")["detail"]
+
+
 def test_answers_are_json_even_for_head_lines_that_are_too_long(api: Http) -> None:
     answer = api("GET", "/keys?env=" + "x" * 10_000)
     assert answer.status == 200

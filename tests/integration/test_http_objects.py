@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import schemathesis
 
 import runhouse as rh
 from tests.integration import http_sample, sample
@@ -34,7 +35,7 @@ def api(session_home: Path) -> Iterator[Http]:
         *(sample.add, sample.add_later, sample.count_to, sample.fail, sample.identity),
         *(sample.leave, sample.make_bytes, sample.mark, sample.size_of, sample.speak, sample.wait),
         *(sample.count_later, http_sample.typed, http_sample.shaped, http_sample.stuck_stream),
-        *(http_sample.fails_later, http_sample.shout, http_sample.make),
+        *(http_sample.fails_later, http_sample.shout, http_sample.make, http_sample.say),
     ):
         rh.function(function).to(rh.here)
     rh.module(sample.Counter).to(rh.here)
@@ -58,7 +59,7 @@ def test_objects_are_put_and_got_as_json(api: Http) -> None:
 
 
 def test_objects_are_put_and_got_as_pickles(api: Http) -> None:
-    value = {"numbers": (1, 2), "large": b"x" * 1_000_000}
+    value = {"numbers": (1, 2j), "large": b"x" * 1_000_000}
     answer = api("PUT", "/objects/p?env=two", pickle.dumps(value), Content_Type=PICKLE)
     assert answer.json == {"key": "p"}
     assert rh.here.get("p") == value
@@ -165,9 +166,12 @@ def test_logs_are_followed_and_taken_up_again(api: Http, tmp_path: Path) -> None
         wait_until(lambda: api("GET", f"/runs/{run}").json["status"] == "done")
     assert end.data["status"] == "done"
     entries = api("GET", f"/runs/{run}/logs").json["entries"]
-    assert entries == [["stdout", "first\n"], ["stdout", "second\n"]]
-    with api.open("GET", f"/runs/{run}/logs?follow=1", None, {"Last-Event-ID": "999"}) as response:
-        assert [event.name for event in read_events(response)] == ["end"]
+    assert entries == first.data + second.data
+    with api.open("GET", f"/runs/{run}/logs?follow=1", None, {"Last-Event-ID": second.id}) as rest:
+        assert [event.name for event in read_events(rest)] == ["end"]
+    for last in (end.id, "999"):  # a browser stops asking then
+        answer = api("GET", f"/runs/{run}/logs?follow=1", Last_Event_ID=last)
+        assert (answer.status, answer.body) == (204, b"")
     api("GET", f"/runs/{run}/logs?follow=1", Last_Event_ID="x").problem(422, "invalid")
 
 
@@ -182,7 +186,39 @@ def test_a_lost_run_is_told_with_its_output(api: Http, tmp_path: Path) -> None:
         (end,) = read_events(response)
     assert (end.name, end.data["status"]) == ("end", "lost")
     assert "SIGKILL" in api("GET", f"/runs/{run}/result").problem(410, "run-lost")["detail"]
-    assert api("GET", f"/runs/{run}/logs").json["entries"] == [["stdout", "first\n"]]
+    entries = api("GET", f"/runs/{run}/logs").json["entries"]
+    assert entries == [{"stream": "stdout", "text": "first\n"}]
+
+
+def test_text_that_is_no_utf_8_passes(api: Http) -> None:
+    text = os.fsdecode(b"na\xefve")
+    run = api("POST", "/call/say?background=1", {"args": [text]}).json["id"]
+    assert api("GET", f"/runs/{run}/result").json == text
+    entries = api("GET", f"/runs/{run}/logs").json["entries"]
+    assert entries == [{"stream": "stdout", "text": f"{text}\n"}]
+    assert rh.here.get_run(run).logs() == f"{text}\n"
+    problem = api.post("/call/say", text, fails=True).problem(500, "raised")
+    assert problem["exception"]["message"] == text
+
+
+def test_items_of_a_run_are_taken_up_again(api: Http, tmp_path: Path) -> None:
+    go, headers = tmp_path / "go", {"Accept": "text/event-stream"}
+    path = "/call/stuck_stream?run_name=resumed"
+    with api.open("POST", path, {"args": [str(go)]}, headers) as response:
+        first = read_event(response)
+    assert first is not None
+    assert (first.name, first.data) == ("item", 1)
+    go.touch()
+    headers |= {"Last-Event-ID": first.id}
+    for _ in range(2):  # while it runs or just after, and from its file
+        with api.open("GET", "/runs/resumed/result", None, headers) as response:
+            second, end = read_events(response)
+        assert (second.name, second.data, end.name, end.data) == ("item", 2, "result", None)
+        wait_until(lambda: api("GET", "/runs/resumed").json["status"] == "done")
+    accept = headers["Accept"]
+    answer = api("GET", "/runs/resumed/result", Accept=accept, Last_Event_ID=end.id)
+    assert (answer.status, answer.body) == (204, b"")
+    api("GET", "/runs/resumed/result", Accept=accept, Last_Event_ID="x").problem(422, "invalid")
 
 
 def test_items_of_a_run_are_events_too(api: Http) -> None:
@@ -249,13 +285,38 @@ def test_the_description_names_functions_and_methods(api: Http) -> None:
     rh.here.delete("counted")
 
 
+def test_one_odd_thing_hides_nothing_else_from_the_description(api: Http) -> None:
+    for function in (http_sample.endless, http_sample.add_again):
+        rh.function(function).to(rh.here)
+    rh.function(http_sample.add_again, name="counted.add").to(rh.here)
+    rh.here.put("odd", http_sample.Odd())
+    rh.here.put("counted", sample.Counter(1))
+    document = api("GET", "/openapi.json").json
+    schemathesis.openapi.from_dict(document).validate()
+    pages = document["paths"]
+    assert pages["/call/endless"]["get"]["parameters"][0]["schema"] == {"type": "number"}
+    assert "/call/counted/add" in pages
+    assert "/call/odd/look" not in pages
+    assert pages["/call/add_again"]["get"]["summary"] == os.fsdecode(b"Add na\xefve.")
+    operations = [told for page in pages.values() for told in page.values() if "tags" in told]
+    ids = [told["operationId"] for told in operations]
+    assert len(set(ids)) == len(ids) > 4
+    rh.here.delete(["odd", "counted"])
+
+
 def test_a_request_that_is_cut_off_leaves_nothing(api: Http) -> None:
     with socket.socket(socket.AF_UNIX) as sock:
         sock.connect(api.path)
         head = f"POST /call/size_of HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {api.token}\r\n"
         sock.sendall(f"{head}Content-Length: 1000000\r\n\r\n".encode() + b" " * 300_000)
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(api.path)
+        head = f"POST /call/size_of HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {api.token}\r\n"
+        sock.sendall(f"{head}Transfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n".encode())
     assert api.post("/call/add", 1).json == 2
     wait_until(lambda: "running" not in statuses("size_of"))
+    log = Path(api.path).with_name("server.log")
+    assert "Traceback" not in log.read_text()
 
 
 # -- limits --------------------------------------------------------------------------------------

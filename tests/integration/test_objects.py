@@ -77,6 +77,19 @@ def test_objects_of_several_envs_are_one_store(cluster: rh.Cluster) -> None:
     assert cluster.keys() == []
 
 
+def test_each_key_takes_no_connection_of_its_own(cluster: rh.Cluster) -> None:
+    numbers = range(20)
+    for number in numbers:
+        cluster.put(f"number-{number}", number)
+        cluster.put(f"counter-{number}", sample.Counter(number))
+    before = len(os.listdir("/proc/self/fd"))
+    assert [cluster.get(f"number-{number}") for number in numbers] == list(numbers)
+    assert [cluster.call(f"counter-{number}", "add", 1) for number in numbers] == [
+        number + 1 for number in numbers
+    ]
+    assert len(os.listdir("/proc/self/fd")) <= before + 2
+
+
 def test_a_stored_object_is_called(cluster: rh.Cluster, capfd: pytest.CaptureFixture[str]) -> None:
     cluster.put("box", sample_store.Box(1, 2, 3))
     assert cluster.call("box", "add", 4) == 4

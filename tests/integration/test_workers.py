@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -15,7 +16,11 @@ import numpy as np
 import pytest
 
 import runhouse as rh
+from runhouse.client.endpoint import Target
 from runhouse.server.nodes import resident_bytes
+from runhouse.wire import frames
+from runhouse.wire.frames import Frame
+from runhouse.wire.messages import Call, Kind
 from tests.integration import sample
 from tests.waiting import wait_until
 
@@ -252,3 +257,21 @@ def test_what_is_no_message_ends_only_its_connection(local: rh.Cluster) -> None:
             with contextlib.suppress(ConnectionError):
                 sock.recv(1000)
     assert remote(1, 2) == 3
+
+
+def test_a_worker_that_is_busy_takes_many_connections_later(local: rh.Cluster) -> None:
+    add = rh.function(sample.add).to(local, env="crowded")
+    assert add(1) == 2
+    (worker,) = [each for each in local.status().workers if each.env == "crowded"]
+    client, target = local.calls.client, Target(worker_id=worker.id)
+    with contextlib.ExitStack() as stack:
+        stack.callback(os.kill, worker.pid, signal.SIGCONT)
+        os.kill(worker.pid, signal.SIGSTOP)
+        many = [stack.enter_context(client.open(target).sock) for _ in range(400)]
+        os.kill(worker.pid, signal.SIGCONT)
+        call = Call("last", "method", "nothing", arguments="json", answer="json")
+        frames.send(many[-1], Frame(Kind.CALL, call.to_meta()))
+        answer = frames.receive(many[-1])
+    assert answer is not None
+    assert answer.kind == Kind.ERROR, "it was handed over, and there is no such object"
+    assert add(2) == 3

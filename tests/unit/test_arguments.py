@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from runhouse.errors import ArgumentsError, MethodNotFoundError
 from runhouse.worker.arguments import fit_json, fit_texts
-from tests.unit.test_schema import Level, Node, Options, Thing, UserId, takes
+from tests.unit.test_schema import Alias, Level, Node, Options, Spot, Thing, UserId, takes
 
 
 def taking(annotation: Any) -> Any:
@@ -38,7 +38,7 @@ def from_json(annotation: Any, value: Any) -> Any:
 
 def from_texts(annotation: Any, *texts: str) -> Any:
     """Return what texts of a query become."""
-    args, _ = fit_texts(taking(annotation), {"it": list(texts)})
+    args, _ = fit_texts(taking(annotation), [], {"it": list(texts)})
     return args[0]
 
 
@@ -58,6 +58,14 @@ UUID = "12345678123456781234567812345678"
         (Union[int, datetime.date], "2026-01-31", datetime.date(2026, 1, 31)),  # noqa: UP007 - an older spelling
         (list[Level], ["high", "LOW", 1], [Level.HIGH, Level.LOW, Level.LOW]),
         (set[int], [1, 1], {1}),
+        (Alias, 3, 3),
+        (Spot, [3], Spot(3)),
+        (list[Spot], [[3, "a"]], [Spot(3, "a")]),
+        (dict[int, Level], {"1": "high"}, {1: Level.HIGH}),
+        (dict[Level, int], {"high": 1}, {Level.HIGH: 1}),
+        (dict[datetime.date, int], {"2026-01-31": 1}, {datetime.date(2026, 1, 31): 1}),
+        (dict[str, int], {"1": 1}, {"1": 1}),
+        (dict[Any, int], {"1": 1}, {"1": 1}),
         (frozenset, [1], frozenset({1})),
         (tuple[int, str], [1, "a"], (1, "a")),
         (tuple[int, ...], [1, 2], (1, 2)),
@@ -100,6 +108,10 @@ def test_json_becomes_what_is_wanted(annotation: Any, value: Any, made: Any) -> 
         (set[Any], [[1]], "plain values"),
         (tuple[int, str], [1], "a list of 2"),
         (dict[str, int], [], "an object"),
+        (dict[int, int], {"a": 1}, "an integer"),
+        (Spot, [], "a list of 1 to 2"),
+        (Spot, [1, "a", 2], "a list of 1 to 2"),
+        (Spot, ["a"], "an integer"),
         (Node, {"next": None}, "value, next"),
         (Node, {"value": 1, "other": 2}, "value, next"),
         (Level, True, "one of 1, 'high'"),
@@ -186,14 +198,20 @@ def test_arguments_go_where_the_signature_says() -> None:
         {"c": Level.HIGH, "e": True},
     )
     texts = {"a": ["1"], "b": ["z"], "rest": ["2", "3"], "c": ["1"], "e": ["yes"]}
-    args, kwargs = fit_texts(takes, {name: texts[name] for name in ("a", "c", "e")})
+    args, kwargs = fit_texts(takes, [], {name: texts[name] for name in ("a", "c", "e")})
     assert (args, kwargs) == ((1,), {"c": Level.LOW, "e": True})
-    args, kwargs = fit_texts(takes, {name: texts[name] for name in ("a", "b", "rest")})
+    args, kwargs = fit_texts(takes, [], {name: texts[name] for name in ("a", "b", "rest")})
     assert args == (1, "z", 2.0, 3.0)
-    assert fit_texts(Thing, {"size": ["3"]}) == ((3,), {})
+    assert fit_texts(Thing, [], {"size": ["3"]}) == ((3,), {})
     assert fit_json(partial(takes, 1), ["b"], {}) == (("b",), {})
     assert fit_json(max, [1, 2], {}) == ((1, 2), {})
-    assert fit_texts(max, {"key": ["1"]}) == ((), {"key": 1})
+    assert fit_texts(max, [], {"key": ["1"]}) == ((), {"key": 1})
+    assert fit_texts(takes, ["1", "2", "3", "4"], {"e": ["no"]}) == (
+        (1, "2", 3.0, 4.0),
+        {"e": False},
+    )
+    assert fit_texts(max, ["1", "x"], {}) == ((1, "x"), {})
+    assert from_texts(Any, "NaN") == "NaN"
 
 
 @pytest.mark.parametrize(
@@ -202,6 +220,9 @@ def test_arguments_go_where_the_signature_says() -> None:
 def test_arguments_that_do_not_bind_are_refused(args: list[Any], kwargs: dict[str, Any]) -> None:
     with pytest.raises(ArgumentsError, match=r"cannot be used\."):
         fit_json(takes, args, kwargs)
+    texts = {name: ["neither"] for name in kwargs}
+    with pytest.raises(ArgumentsError, match=r"cannot be used\."):
+        fit_texts(takes, list(map(str, args)), texts)
 
 
 VALUES = st.recursive(
@@ -211,6 +232,7 @@ VALUES = st.recursive(
 )
 ANNOTATIONS: list[Any] = [int, str, float, bool, None, Level, Node, Options, bytes, datetime.date]
 ANNOTATIONS += [list[int], set[Any], tuple[int, str], dict[str, Node], int | None, Literal[1, "a"]]
+ANNOTATIONS += [Alias, Spot, dict[int, Spot], dict[Level | None, int]]
 ANNOTATIONS += [datetime.datetime, uuid.UUID, decimal.Decimal, list[Level | None], Any]
 
 

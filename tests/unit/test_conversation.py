@@ -190,6 +190,7 @@ def test_the_file_of_a_run_is_read_from_any_event_on(tmp_path: Path) -> None:
     async def talk(received: int) -> list[int]:
         source = await FileSource.open(path, received)
         conversation = Conversation(source, "id", recorded=True, received=received)
+        assert source.spent == (received > 1)
         numbers = []
         try:
             while True:
@@ -202,6 +203,7 @@ def test_the_file_of_a_run_is_read_from_any_event_on(tmp_path: Path) -> None:
 
     assert asyncio.run(talk(0)) == [0, 1]
     assert asyncio.run(talk(1)) == [1]
+    assert asyncio.run(talk(2)) == []
     assert asyncio.run(talk(9)) == []
     with pytest.raises(ProblemError):
         asyncio.run(FileSource.open(tmp_path / "gone", 0))

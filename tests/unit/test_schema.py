@@ -11,9 +11,10 @@ import math
 import operator
 import typing
 from functools import partial
-from typing import Annotated, Any, Literal, NewType, Optional, TypedDict, TypeVar, Union
+from typing import Annotated, Any, Literal, NamedTuple, NewType, Optional, TypedDict, TypeVar, Union
 
 import pytest
+from typing_extensions import TypeAliasType
 
 from runhouse.worker.schema import describe, describe_methods, schema_of
 
@@ -47,6 +48,21 @@ class Options(TypedDict, total=False):
     names: list[str]
 
 
+class Spot(NamedTuple):
+    """Be a tuple whose places have names."""
+
+    x: int
+    name: str = ""
+
+
+class Odd(enum.Enum):
+    """Have values that JSON does not have."""
+
+    LARGE = math.inf
+    RAW = b"raw"
+
+
+Alias = TypeAliasType("Alias", int)
 INTEGER = {"type": "integer"}
 TEXT = {"type": "string"}
 
@@ -77,7 +93,14 @@ TEXT = {"type": "string"}
         (dict, {"type": "object"}),
         (dict[str, int], {"type": "object", "additionalProperties": INTEGER}),
         (Literal["a", 1], {"enum": ["a", 1]}),
+        (Literal["a", b"b"], {}),
         (Level, {"enum": [1, "high"]}),
+        (Odd, {"enum": ["LARGE", "RAW"]}),
+        (Alias, INTEGER),
+        (
+            Spot,
+            {"type": "array", "prefixItems": [INTEGER, TEXT], "minItems": 1, "maxItems": 2},
+        ),
         (datetime.date, {"type": "string", "format": "date"}),
         (bytes, {"type": "string", "contentEncoding": "base64"}),
         (collections.abc.Iterator[int], {"type": "array", "items": INTEGER}),
@@ -177,7 +200,7 @@ class Thing:
 @pytest.mark.parametrize(
     "code",
     [math.factorial, print, max, operator.itemgetter(0), partial(takes, 1), Thing, Thing(), len]
-    + [Thing().grow, dict, lambda x, y=float("nan"): x, numbers, type],
+    + [Thing().grow, dict, lambda x, y=float("nan"): x, lambda x=math.inf: x, numbers, type],
 )
 def test_everything_that_can_be_called_can_be_described(code: Any) -> None:
     assert json.loads(json.dumps(describe(code), allow_nan=False)).keys() == {

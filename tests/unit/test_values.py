@@ -57,7 +57,7 @@ def test_answers_have_the_form_that_was_asked_for(value: object) -> None:
     assert nothing == Pickled(b"null")
 
 
-@pytest.mark.parametrize("value", [object(), [{1}, b"bytes"], math.inf, {(1, 2): 3}, int])
+@pytest.mark.parametrize("value", [object(), [{1}, 1j], math.inf, {(1, 2): 3}, int])
 def test_an_answer_without_a_form_in_json_is_told(value: object) -> None:
     with pytest.raises(NotSerializableError, match="The result cannot be sent: .* has no form in"):
         dump_value(json_call(), value, "the result")
@@ -90,6 +90,7 @@ class Box:
         (pathlib.Path("/a"), "/a"),
         (decimal.Decimal("1.50"), "1.50"),
         ({1}, [1]),
+        ([b"raw", bytearray(b"raw")], ["cmF3", "cmF3"]),
         ((1, 2), [1, 2]),
         (np.arange(3), [0, 1, 2]),
         (np.float64(0.5), 0.5),
@@ -113,6 +114,7 @@ def test_a_body_that_is_no_pickle_is_told(body: bytes) -> None:
         load_whole(Frame(1, {}, body))
 
 
-def test_texts_are_kept_by_name() -> None:
+def test_texts_are_kept_by_place_and_by_name() -> None:
     call = Call("id", "call", "key", arguments="text")
-    assert load_arguments(call, Frame(1, {}, b'{"a": ["1", "2"]}')) == ((), {"a": ["1", "2"]})
+    body = b'{"args": ["3"], "kwargs": {"a": ["1", "2"]}}'
+    assert load_arguments(call, Frame(1, {}, body)) == (("3",), {"a": ["1", "2"]})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import json
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -56,7 +55,11 @@ def call(
     named: NamedArguments = None,
     arg: Annotated[
         list[str] | None,
-        typer.Option(metavar="VALUE", help="The next positional argument; JSON, or else a text."),
+        typer.Option(
+            metavar="VALUE",
+            help="The next positional argument. Values are read as the function's annotations "
+            "say; without one, as JSON, or else as a text.",
+        ),
     ] = None,
     run_name: Annotated[
         str | None, typer.Option(metavar="NAME", help="Record the run under this name.")
@@ -75,7 +78,7 @@ def call(
     """
     facts: dict[str, Any] = {"name": cluster, "call": what}
     with told(as_json=as_json, **facts):
-        given = (tuple(map(value_of, arg or ())), _arguments(named or ()))
+        given = (tuple(arg or ()), _arguments(named or ()))
         options = call_options(run_name=run_name, timeout=timeout)
         calling = _Calling(find_up(cluster), what, given, options)
         with remote_errors_told(as_json=as_json, **facts):
@@ -103,7 +106,9 @@ class _Calling:
 
         def start(key: str, method: str) -> Run:
             target, calls = Target(key=key), self.cluster.calls
-            info = calls.start(target, "method", key, self.given, self.options, method=method)
+            info = calls.start(
+                target, "method", key, self.given, self.options, method=method, arguments="text"
+            )
             return Run(self.cluster, info)
 
         return self._with_key(start)
@@ -115,7 +120,7 @@ class _Calling:
 
         def ask(key: str, method: str) -> Any:
             target, calls = Target(key=key), self.cluster.calls
-            fields = {"method": method, "answer": answer}
+            fields = {"method": method, "arguments": "text", "answer": answer}
             return calls.call(target, "method", key, self.given, self.options, **fields)
 
         with _output_apart(as_json):
@@ -139,30 +144,13 @@ class _Calling:
         return act(key, method)
 
 
-def value_of(text: str) -> Any:
-    """Return the JSON value that a text holds, or the text itself."""
-    try:
-        return json.loads(text, parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        return text
-
-
-def _refuse(name: str) -> None:
-    """Take NaN and the like as texts: they are not JSON.
-
-    Raises:
-        ValueError: Always.
-    """
-    raise ValueError(name)
-
-
-def _arguments(words: Sequence[str]) -> dict[str, Any]:
-    """Return arguments by name.
+def _arguments(words: Sequence[str]) -> dict[str, list[str]]:
+    """Return arguments by name, each as one text.
 
     Raises:
         ValueError: They are not of the form `--NAME VALUE` or `--NAME=VALUE`.
     """
-    named: dict[str, Any] = {}
+    named: dict[str, list[str]] = {}
     rest = iter(words)
     for word in rest:
         option, has_value, text = word.partition("=")
@@ -181,7 +169,7 @@ def _arguments(words: Sequence[str]) -> dict[str, Any]:
         if name in named:
             msg = f"{option} cannot be used. It is there twice. Give each name once."
             raise ValueError(msg)
-        named[name] = value_of(text)
+        named[name] = [text]
     return named
 
 

@@ -20,7 +20,7 @@ Exit codes:
   1  failed
   2  wrong use: an unknown command, option or value
   3  the cluster is not up
-  4  there is no such cluster, run or object
+  4  there is no such cluster, run, object or method
   5  its host is out of reach, or lets nobody in
   6  runhouse cannot start there
   130  interrupted by Ctrl-C

@@ -1,9 +1,9 @@
 """What commands print, and the exit codes that scripts can rely on.
 
-0 done, 1 failed, 2 wrong use, 3 the cluster is not up, 4 there is no such cluster, run or object, 5
-its host is out of reach or lets nobody in, 6 runhouse cannot start there, 130 interrupted, 141
-nobody reads the output. `rh run` and `rh ssh` end with the code of what they ran; when that did not
-run to its end, with 255, as ssh does.
+0 done, 1 failed, 2 wrong use, 3 the cluster is not up, 4 there is no such cluster, run, object or
+method, 5 its host is out of reach or lets nobody in, 6 runhouse cannot start there, 130
+interrupted, 141 nobody reads the output. `rh run` and `rh ssh` end with the code of what they ran;
+when that did not run to its end, with 255, as ssh does.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from runhouse.errors import (
+    ArgumentsError,
     BootstrapError,
     CallError,
     ClusterNotFoundError,
     ClusterNotUpError,
     ConnectError,
     InvalidNameError,
+    MethodNotFoundError,
     NotSerializableError,
     ObjectNotFoundError,
     RemoteError,
@@ -61,6 +63,8 @@ _CODES: tuple[tuple[type[Exception], Exit], ...] = (
     (ClusterNotFoundError, Exit.NOT_FOUND),
     (RunNotFoundError, Exit.NOT_FOUND),
     (ObjectNotFoundError, Exit.NOT_FOUND),
+    (MethodNotFoundError, Exit.NOT_FOUND),
+    (ArgumentsError, Exit.USAGE),
     (ClusterNotUpError, Exit.NOT_UP),
     (InvalidNameError, Exit.USAGE),
     (ConnectError, Exit.UNREACHABLE),
@@ -74,7 +78,14 @@ _LEAST_DOLLARS = 0.001
 
 
 def use_plain_streams() -> None:
-    """Show what the terminal's encoding does not have as a question mark, instead of failing."""
+    """Show what the terminal's encoding does not have as a question mark, instead of failing.
+
+    A stream that whoever started us has closed leads nowhere; its descriptor is not to become that
+    of a socket, on which something would then be printed.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - for good
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -193,7 +204,8 @@ def told(*, as_json: bool, failed: Exit | None = None, **facts: object) -> Itera
         raise typer.Exit(Exit.INTERRUPTED) from None
     except (RunhouseError, ImportError, ValueError, OSError) as error:
         if as_json:
-            print_json({**facts, "error": type(error).__name__, "message": str(error)})
+            with contextlib.suppress(OSError):  # it may be what the error is about
+                print_json({**facts, "error": type(error).__name__, "message": str(error)})
         print_error(str(error))
         raise typer.Exit(exit_code(error) if failed is None else failed) from error
 

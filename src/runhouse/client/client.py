@@ -95,7 +95,16 @@ class Client:
                 self.forget_home(target.key)
         connection = self.open(target)
         self._homes[target.key] = connection.worker_id
+        self._drop_idle(Target(worker_id=connection.worker_id))
         return connection
+
+    def _drop_idle(self, home: Target) -> None:
+        """Close an idle connection whose place another one takes: each key brings one at first."""
+        with self._lock:
+            idle = self._idle.get(home)
+            dropped = idle.pop() if idle else None
+        if dropped is not None:
+            dropped.sock.close()
 
     def forget_home(self, key: str) -> bool:
         """Ask the server for the holder of an object next time; return whether one was known."""

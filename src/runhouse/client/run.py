@@ -172,7 +172,8 @@ class Run:
         if follow:
             return self._follow()
         answer = self._home.client.request("GET", f"/runs/{quote(self.id, safe='')}/logs")
-        return as_text([(name, what) for name, what in answer["entries"]])
+        entries = answer["entries"]
+        return as_text([(each["stream"], each.get("record", each["text"])) for each in entries])
 
     def _follow(self) -> Iterator[str]:
         talk = self._home.client.watch(self.id)

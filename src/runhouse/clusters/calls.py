@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import re
 import secrets
@@ -206,7 +207,7 @@ class Calls:
             options: What the caller says about the call.
             **fields: Further fields of `wire.messages.Call`.
         """
-        pickled = self._arguments(target, given)
+        pickled = self._arguments(target, given, fields)
         call = self._call(op, key, options, **fields)
         try:
             return self.client.call(target, call, pickled)
@@ -229,7 +230,7 @@ class Calls:
         **fields: Any,
     ) -> Any:
         """Make a call without blocking the event loop; see `call`."""
-        pickled = await asyncio.to_thread(self._arguments, target, given)
+        pickled = await asyncio.to_thread(self._arguments, target, given, fields)
         call = self._call(op, key, options, **fields)
         try:
             return await call_async(self.client, target, call, pickled)
@@ -248,7 +249,7 @@ class Calls:
         **fields: Any,
     ) -> RunInfo:
         """Start a recorded run, and return as soon as the worker has it; see `call`."""
-        pickled = self._arguments(target, given)
+        pickled = self._arguments(target, given, fields)
         call = self._call(op, key, options, record=True, watch=False, **fields)
         try:
             return self.client.start(target, call, pickled)
@@ -257,7 +258,9 @@ class Calls:
                 raise
         return self.client.start(target, call, pickled)
 
-    def _arguments(self, target: Target, given: Arguments) -> Pickled:
+    def _arguments(self, target: Target, given: Arguments, fields: Mapping[str, Any]) -> Pickled:
+        if fields.get("arguments") == "text":
+            return Pickled(json.dumps({"args": given[0], "kwargs": given[1]}).encode())
         pickled = dumps(given, what="the arguments")
         if pickled.by_value:
             self._check_python(target, "An argument")

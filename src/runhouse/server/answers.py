@@ -217,18 +217,19 @@ class Answer:
 
     async def _events(self) -> None:
         """Answer with server-sent events."""
-        only_logs = self._wanted.info is not None
+        only_logs, number = self._wanted.info is not None, ""
         try:
             while True:
                 event = await self._next()
                 last = event.kind in (Kind.RESULT, Kind.ERROR, Kind.UNKNOWN)
                 if last and only_logs:
+                    number = self._number(event)
                     break
                 _see_that_it_is_none(event)
                 if event.kind == Kind.LOG and self._wanted.logs:
-                    number = f"id: {event.number}\n" if only_logs else ""
                     entries = cast("list[Any]", event.meta["entries"])
-                    await self._event("log", [_entry(*entry) for entry in entries], number)
+                    shown = [entry_of(*entry) for entry in entries]
+                    await self._event("log", shown, self._number(event))
                 elif event.kind in (Kind.ITEM, Kind.RESULT) and not only_logs:
                     await self._event_of_value(event)
                     if last:
@@ -241,22 +242,27 @@ class Answer:
                 await self._event("error", problem.body())
                 await self._finish()
                 return
-        await self._event("end", await self._info())
+        await self._event("end", await self._info(), number)
         await self._finish()
+
+    def _number(self, event: Event) -> str:
+        """Return the field by which a client takes a recorded run up again (`Last-Event-ID`)."""
+        return f"id: {event.number}\n" if self._conversation.recorded else ""
 
     async def _event(self, name: str, data: object, number: str = "") -> None:
         text = json.dumps(data, separators=(",", ":"))
         await self._chunk(f"event: {name}\n{number}data: {text}\n\n".encode())
 
     async def _event_of_value(self, event: Event) -> None:
+        number = self._number(event)
         if "kept" in event.meta:
-            await self._event("result", event.meta)
+            await self._event("result", event.meta, number)
             return
         name = "item" if event.kind == Kind.ITEM else "result"
         if not event.size:  # the end of a generator
-            await self._event(name, None)
+            await self._event(name, None, number)
             return
-        begin = f"event: {name}\ndata: ".encode()
+        begin = f"event: {name}\n{number}data: ".encode()
         async for data in self._body(event, b"\n\n"):
             await self._chunk(begin + data)
             begin = b""
@@ -318,7 +324,7 @@ def _see_that_it_is_none(event: Event) -> None:
         raise problem_of(event.meta)
 
 
-def _entry(name: str, what: Any) -> dict[str, object]:
+def entry_of(name: str, what: Any) -> dict[str, object]:
     """Return a piece of output for clients that know no Python."""
     if name != "record":
         return {"stream": name, "text": what}

@@ -10,6 +10,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect
 
 from runhouse.errors import WorkerStartError
 from runhouse.server.auth import Access, Tokens
@@ -17,6 +18,7 @@ from runhouse.server.calls import CallRoutes
 from runhouse.server.keys import WakeError
 from runhouse.server.openapi import OpenAPIRoutes
 from runhouse.server.problem import ProblemError
+from runhouse.server.protocol import Protocol
 from runhouse.server.routes import Routes
 from runhouse.server.worker import WorkerSilentError
 
@@ -35,7 +37,11 @@ log = logging.getLogger(__name__)
 _OPEN_PATHS = frozenset({"/check"})
 _LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 # What a token that only allows to look may get.
-_READABLE = ("/status", "/keys", "/objects", "/runs", "/logs", "/openapi.json")
+_READABLE = ("/status", "/keys", "/objects", "/runs", "/openapi.json")
+_HTTP = {
+    404: ("not-found", "There is no such page here. Look at /openapi.json."),
+    405: ("method-not-allowed", "Use a method that the Allow header names."),
+}
 
 
 class Gate:
@@ -86,10 +92,8 @@ def _is_local(host: str) -> bool:
 
 async def _on_problem(_: Request, error: Exception) -> Response:
     if isinstance(error, HTTPException):
-        sorts = {404: "not-found", 405: "method-not-allowed"}
-        response = ProblemError(
-            sorts.get(error.status_code, "bad-request"), error.detail
-        ).response()
+        sort, detail = _HTTP.get(error.status_code, ("bad-request", error.detail))
+        response = ProblemError(sort, detail).response()
         response.headers.update(error.headers or {})
         return response
     if isinstance(error, ProblemError):
@@ -107,12 +111,15 @@ async def _on_failure(_: Request, error: Exception) -> Response:
 def create_app(daemon: Daemon) -> Starlette:
     """Return the application of one server."""
     calls, openapi = CallRoutes(daemon), OpenAPIRoutes(daemon)
-    known = (HTTPException, ProblemError, WakeError, WorkerSilentError, WorkerStartError)
-    return Starlette(
+    gone = (ClientDisconnect,)  # within a body; nobody reads the answer
+    known = (HTTPException, ProblemError, WakeError, WorkerSilentError, WorkerStartError, *gone)
+    app = Starlette(
         routes=[*Routes(daemon).table(), *calls.table(), *openapi.table()],
         middleware=[Middleware(Gate, tokens=daemon.tokens)],
         exception_handlers={**dict.fromkeys(known, _on_problem), Exception: _on_failure},
     )
+    app.router.redirect_slashes = False  # what is no page is a problem
+    return app
 
 
 class _Server(uvicorn.Server):
@@ -128,6 +135,7 @@ async def serve(daemon: Daemon, listeners: list[socket.socket]) -> None:
     """Serve HTTP on listening sockets until cancelled."""
     config = uvicorn.Config(
         create_app(daemon),
+        http=Protocol,
         log_config=None,
         access_log=False,
         lifespan="off",

@@ -8,13 +8,14 @@ import secrets
 from typing import TYPE_CHECKING, Any, cast
 
 from starlette.requests import ClientDisconnect
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
-from runhouse.server.answers import EVENTS_TYPE, PICKLE_TYPE, Answer, Wanted
+from runhouse.server.answers import EVENTS_TYPE, PICKLE_TYPE, Answer, Wanted, entry_of
 from runhouse.server.conversation import Conversation, FileSource, WorkerSource, once
-from runhouse.server.fields import Query, accepts, body_size, refuse
+from runhouse.server.fields import Query, accepts, body_of, refuse
 from runhouse.server.journals import is_open, open_events
+from runhouse.server.json_response import AsciiJSONResponse
 from runhouse.server.names import DEFAULT_ENV, RULE, is_name
 from runhouse.server.problem import ProblemError
 from runhouse.wire import stored
@@ -61,7 +62,7 @@ class CallRoutes:
         texts: dict[str, list[str]] = {}
         for name, text in request.query_params.multi_items():
             texts.setdefault(name, []).append(text)
-        body = json.dumps(texts).encode()
+        body = json.dumps({"kwargs": texts}).encode()
         wanted = Wanted(events=accepts(request, EVENTS_TYPE))
         fields = {"arguments": "text", "answer": "json", "logs": False}
         return await self._call(request, once(body), len(body), fields, wanted)
@@ -88,7 +89,8 @@ class CallRoutes:
             wrapped=serialization == "pickle",
             background=background,
         )
-        return await self._call(request, request.stream(), body_size(request), fields, wanted)
+        body, size = await body_of(request)
+        return await self._call(request, body, size, fields, wanted)
 
     async def _call(
         self,
@@ -133,7 +135,7 @@ class CallRoutes:
         env, persist = query.name("env") or DEFAULT_ENV, query.boolean("persist")
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         arguments = "whole" if content_type == PICKLE_TYPE else "json"
-        size = body_size(request)
+        body, size = await body_of(request)
         if not size:
             raise ProblemError("bad-request", "The body is empty. Send a JSON value or a pickle.")
         worker = await self._workers.obtain(env, Scope(), self._daemon.config.start_timeout_s)
@@ -141,7 +143,7 @@ class CallRoutes:
             "put", key, new_key=key, persist=persist, arguments=arguments, answer="none", logs=False
         )
         wanted = Wanted(instead={"key": key})
-        return await self._converse(worker, call, request.stream(), size, wanted)
+        return await self._converse(worker, call, body, size, wanted)
 
     async def object(self, request: Request) -> Response:
         """Return an object as JSON or as a pickle."""
@@ -168,8 +170,11 @@ class CallRoutes:
             raise ProblemError("run-not-found", f"There is no recorded run {key!r}.", run=key)
         return info, path
 
-    async def _follow(self, key: str, received: int = 0) -> Conversation:
-        """Return the events of a recorded run, wherever they are.
+    async def _follow(self, key: str, received: int, wanted: Wanted) -> Response:
+        """Answer with the events of a recorded run, wherever they are.
+
+        A client that has had the last one is told that there is nothing more, for which browsers'
+        event streams stop asking again.
 
         Raises:
             ProblemError: There is no such run.
@@ -178,11 +183,15 @@ class CallRoutes:
         worker = self._workers.find(info.worker_id)
         if worker is None or not is_open(path):
             file = await FileSource.open(path, received)
-            return Conversation(file, info.id, recorded=True, received=received)
+            conversation = Conversation(file, info.id, recorded=True, received=received)
+            if received and file.spent:
+                conversation.close()
+                return Response(status_code=204)
+            return cast("Response", Answer(conversation, wanted))
         source = await WorkerSource.open(self._workers, worker)
         conversation = Conversation(source, info.id, recorded=True, received=received)
         conversation.attach()
-        return conversation
+        return cast("Response", Answer(conversation, wanted))
 
     async def result(self, request: Request) -> Response:
         """Return what a recorded run has made, once it has ended."""
@@ -194,20 +203,16 @@ class CallRoutes:
             wait_s=query.seconds("timeout"),
             info=None if accepts(request, EVENTS_TYPE) else self._info_of(key),
         )
-        return cast("Response", Answer(await self._follow(key), wanted))
+        return await self._follow(key, _received(request) if wanted.events else 0, wanted)
 
     async def logs(self, request: Request) -> Response:
         """Return what a recorded run has printed until now, or follow it to the end."""
         query, key = Query(request, ("follow",)), request.path_params["id"]
         if not query.boolean("follow"):
             _, path = await self._recorded(key)
-            return JSONResponse({"entries": await asyncio.to_thread(_entries, path)})
-        last = request.headers.get("last-event-id", "-1")
-        if not (last == "-1" or (last.isascii() and last.isdigit() and len(last) < 10)):
-            raise refuse("Last-Event-ID", "the id of an event of this run")
-        conversation = await self._follow(key, int(last) + 1)
+            return AsciiJSONResponse({"entries": await asyncio.to_thread(_entries, path)})
         wanted = Wanted(events=True, logs=True, info=self._info_of(key))
-        return cast("Response", Answer(conversation, wanted))
+        return await self._follow(key, _received(request), wanted)
 
     def _info_of(self, key: str) -> Any:
         async def info() -> dict[str, object]:
@@ -226,12 +231,24 @@ def _no_object(key: str) -> ProblemError:
     return ProblemError("object-not-found", detail, key=key)
 
 
-def _entries(path: Path) -> list[Any]:
+def _received(request: Request) -> int:
+    """Return how many events of a run the client has already.
+
+    Raises:
+        ProblemError: It names an event that cannot be one.
+    """
+    last = request.headers.get("last-event-id", "-1")
+    if not (last == "-1" or (last.isascii() and last.isdigit() and len(last) < 10)):
+        raise refuse("Last-Event-ID", "the id of an event of this run")
+    return int(last) + 1
+
+
+def _entries(path: Path) -> list[dict[str, object]]:
     """Return the output in a run's file."""
-    entries: list[Any] = []
+    entries: list[dict[str, object]] = []
     with open_events(path) as file:
         for frame, _, _ in stored.walk(file.fileno()):
             if frame.kind == Kind.LOG:
                 logged: Any = frame.meta["entries"]
-                entries += logged
+                entries += [entry_of(*entry) for entry in logged]
     return entries

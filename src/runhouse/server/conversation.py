@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -157,9 +158,10 @@ class WorkerSource:
 class FileSource:
     """Read the events of a recorded run that has ended."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, *, spent: bool) -> None:
         """Take over an open file; use `open`."""
         self._file = file
+        self.spent = spent
 
     @classmethod
     async def open(cls, path: Path, received: int) -> FileSource:
@@ -176,8 +178,8 @@ class FileSource:
     @classmethod
     def _open(cls, path: Path, received: int) -> FileSource:
         file = open_events(path)
-        file.seek(stored.skip(file.fileno(), received))
-        return cls(file)
+        start = file.seek(stored.skip(file.fileno(), received))
+        return cls(file, spent=start >= os.fstat(file.fileno()).st_size)
 
     async def read(self, size: int) -> bytes:
         """Return exactly so many bytes."""
@@ -215,7 +217,7 @@ class Conversation:
         """Store where events come from, and how many the client has already."""
         self.run_id = run_id
         self._source = source
-        self._recorded = recorded
+        self.recorded = recorded
         self._received = received
         self._unread = 0
         self._unacknowledged = 0
@@ -297,7 +299,7 @@ class Conversation:
 
     def _acknowledge(self) -> None:
         """Let the worker go on once its window is half used; a recorded run has none."""
-        if self._recorded or (
+        if self.recorded or (
             self._unacknowledged < _ACK_EVENTS and self._unacknowledged_bytes < _ACK_BYTES
         ):
             return
@@ -306,6 +308,6 @@ class Conversation:
 
     def close(self) -> None:
         """Let go of the run; one that is not recorded is cancelled."""
-        if self._whole and not self._recorded and not self.ended:
+        if self._whole and not self.recorded and not self.ended:
             self._send(Kind.CANCEL, {"id": self.run_id})
         self._source.close(at_once=not self._whole)

@@ -209,7 +209,7 @@ class DataSocket:
         """Return the worker with an id, or tell how it ended."""
         worker = self._workers.find(worker_id)
         if worker is not None:
-            if not worker.process.returncode and _answers(worker):
+            if not worker.process.returncode and worker.tell({"op": "ping"}):
                 return worker
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(worker.dead.wait(), 2.0)
@@ -225,15 +225,6 @@ class DataSocket:
             f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
         )
         await asyncio.get_running_loop().sock_sendall(sock, head.encode() + body)
-
-
-def _answers(worker: Worker) -> bool:
-    """Tell whether the worker's end of the control socket is still open."""
-    try:
-        worker.control.send(b'{"op":"ping"}')
-    except OSError:
-        return False
-    return True
 
 
 def _welcome(worker_id: str, python: str) -> bytes:

@@ -6,15 +6,17 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
+from runhouse.server.conversation import once
 from runhouse.server.names import RULE, is_name
 from runhouse.server.problem import ProblemError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import AsyncIterator, Callable, Collection
 
     from starlette.requests import Request
 
 _LARGEST_BODY = 16 * 1024 * 1024
+_MOST_BYTES = 2**40
 _BOOLEANS = {"true": True, "1": True, "": True, "false": False, "0": False}
 MISSING: Any = object()
 
@@ -87,11 +89,9 @@ async def read_object(request: Request, known: Collection[str]) -> dict[str, Any
     Raises:
         ProblemError: The body is too large, is something else, or has a field that is not known.
     """
-    raw = b""
-    async for data in request.stream():
-        raw += data
-        if len(raw) > _LARGEST_BODY:
-            raise ProblemError("too-large", f"The body has more than {_LARGEST_BODY} bytes.")
+    raw = await _read_small(request)
+    if raw is None:
+        raise ProblemError("too-large", f"The body has more than {_LARGEST_BODY} bytes.")
     if not raw:
         return {}
     try:
@@ -136,15 +136,32 @@ def is_count(least: int) -> Callable[[object], bool]:
     )
 
 
-def body_size(request: Request) -> int:
-    """Return how many bytes the body has, which goes on to a worker as it comes.
+async def _read_small(request: Request) -> bytes | None:
+    """Return a body that is held whole; None when it is too large for that."""
+    raw = bytearray()
+    async for data in request.stream():
+        raw += data
+        if len(raw) > _LARGEST_BODY:
+            return None
+    return bytes(raw)
+
+
+async def body_of(request: Request) -> tuple[AsyncIterator[bytes], int]:
+    """Return a body, which goes on to a worker as it comes, and how many bytes it has.
 
     Raises:
-        ProblemError: The request does not tell.
+        ProblemError: It is larger than any memory; or it is large, and the request does not tell.
     """
     if "transfer-encoding" in request.headers:
-        raise ProblemError("length-required", "Send the body with a Content-Length.")
-    return int(request.headers.get("content-length", "0"))
+        raw = await _read_small(request)
+        if raw is None:
+            detail = f"Send a body of more than {_LARGEST_BODY} bytes with a Content-Length."
+            raise ProblemError("length-required", detail)
+        return once(raw), len(raw)
+    size = int(request.headers.get("content-length", "0"))
+    if size > _MOST_BYTES:
+        raise ProblemError("too-large", f"The body has more than {_MOST_BYTES} bytes.")
+    return request.stream(), size
 
 
 def accepts(request: Request, media_type: str) -> bool:

@@ -9,12 +9,12 @@ import secrets
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from runhouse.server.answers import EVENTS_TYPE, LINES_TYPE, PICKLE_TYPE
 from runhouse.server.autostop import LONGEST_MINS, NEVER, STOPS
 from runhouse.server.conversation import Conversation, WorkerSource, once
+from runhouse.server.json_response import AsciiJSONResponse
 from runhouse.server.names import PATTERN
 from runhouse.server.problem import MEDIA_TYPE, SORTS, ProblemError
 from runhouse.wire.messages import Call
@@ -182,17 +182,20 @@ def _pages_of_runs() -> dict[str, Json]:
             "get": _operation(
                 "Return what a run has printed, or follow it to its end",
                 query={"follow": _YES},
-                answers={"200": _content("application/json", EVENTS_TYPE)},
+                answers={"200": _content("application/json", EVENTS_TYPE), "204": {}},
             )
         },
         "/runs/{id}/result": {
             "get": _operation(
                 "Return what a run has made, once it has ended",
                 query={"timeout": _SECONDS},
-                answers={**_VALUE, "200": result},
+                answers={**_VALUE, "200": result, "204": {}},
             )
         },
     }
+    for page in ("/runs/{id}/logs", "/runs/{id}/result"):
+        last: Json = {"type": "integer", "minimum": 0, "description": "Events after this one only"}
+        pages[page]["get"]["parameters"].append(_parameter("header", "Last-Event-ID", last))
     for page in ("/runs/cancel", "/runs/{id}/cancel"):
         pages[page]["post"]["requestBody"]["required"] = False
     return pages
@@ -224,7 +227,7 @@ def _with_path_parameters(pages: dict[str, Json]) -> dict[str, Json]:
 # -- functions and methods ------------------------------------------------------------------------
 
 
-def _callable_page(name: str, told: Json) -> Json:
+def _callable_page(path: str, name: str, told: Json) -> Json:
     """Return the page of one function or method."""
     summary = told["doc"].partition("\n")[0] or f"Call {name}"
     parameters: list[Json] | None = told["parameters"]
@@ -234,7 +237,7 @@ def _callable_page(name: str, told: Json) -> Json:
     ]
     post = _post(summary, _body_of(parameters), told["returns"])
     for method, operation in (("get", get), ("post", post)):
-        operation |= {"description": told["doc"], "operationId": f"{method} {name}", "tags": [name]}
+        operation |= {"description": told["doc"], "operationId": f"{method} {path}", "tags": [name]}
     return {"get": get, "post": post}
 
 
@@ -271,11 +274,12 @@ def _pages_of(described: Json) -> dict[str, Json]:
     """Return the pages of what one worker has."""
     pages = {}
     for name, told in described["code"].items():
-        pages[f"/call/{quote(name, safe='')}"] = _callable_page(name, told)
+        path = f"/call/{quote(name, safe='')}"
+        pages[path] = _callable_page(path, name, told)
     for key, methods in {**described["classes"], **described["objects"]}.items():
         for method, told in methods.items():
             path = f"/call/{quote(key, safe='')}/{quote(method, safe='')}"
-            pages[path] = _callable_page(f"{key}.{method}", told)
+            pages[path] = _callable_page(path, f"{key}.{method}", told)
     return pages
 
 
@@ -320,7 +324,7 @@ class OpenAPIRoutes:
                 },
             },
         }
-        return JSONResponse(document)
+        return AsciiJSONResponse(document)
 
     async def _ask_workers(self) -> list[Json]:
         """Return what each worker tells; one that does not answer in time is left out."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from starlette.responses import JSONResponse
+from runhouse.server.json_response import AsciiJSONResponse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,13 +95,13 @@ class ProblemError(Exception):
             **self.facts,
         }
 
-    def response(self) -> JSONResponse:
+    def response(self) -> AsciiJSONResponse:
         """Return the problem as an answer."""
         headers = {"Retry-After": "1"} if self.sort in ("queue-full", "unavailable") else {}
         if self.sort == "unauthorized":
             headers["WWW-Authenticate"] = "Bearer"
         status = SORTS[self.sort].status
-        return JSONResponse(self.body(), status, headers=headers, media_type=MEDIA_TYPE)
+        return AsciiJSONResponse(self.body(), status, headers=headers, media_type=MEDIA_TYPE)
 
 
 def problem_of(meta: Mapping[str, object]) -> ProblemError:

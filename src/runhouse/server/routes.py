@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from runhouse.server.autostop import LONGEST_MINS, NEVER, STOPS, Setting
 from runhouse.server.fields import Query, is_boolean, is_count, read_object, refuse, take
+from runhouse.server.json_response import AsciiJSONResponse
 from runhouse.server.names import RULE, is_name
 from runhouse.server.problem import ProblemError
 from runhouse.wire.messages import Limits
@@ -55,28 +55,28 @@ class Routes:
 
     async def check(self, _: Request) -> Response:
         """Tell that the server answers."""
-        return JSONResponse({"ok": True})
+        return AsciiJSONResponse({"ok": True})
 
     async def status(self, _: Request) -> Response:
         """Tell what runs and how busy it is."""
-        return JSONResponse(await self._daemon.status())
+        return AsciiJSONResponse(await self._daemon.status())
 
     # -- objects ------------------------------------------------------------------------------
 
     async def keys(self, request: Request) -> Response:
         """List the objects."""
         env = Query(request, ("env",)).text("env")
-        return JSONResponse({"keys": self._daemon.keys.listing(env)})
+        return AsciiJSONResponse({"keys": self._daemon.keys.listing(env)})
 
     async def clear(self, _: Request) -> Response:
         """Delete all objects."""
-        return JSONResponse({"deleted": await self._daemon.keys.delete(None)})
+        return AsciiJSONResponse({"deleted": await self._daemon.keys.delete(None)})
 
     async def delete(self, request: Request) -> Response:
         """Delete some objects; keys without one do not matter."""
         asked = await read_object(request, ("keys",))
         keys = take(asked, "keys", _is_list_of_texts, "a list of keys")
-        return JSONResponse({"deleted": await self._daemon.keys.delete(keys)})
+        return AsciiJSONResponse({"deleted": await self._daemon.keys.delete(keys)})
 
     async def delete_one(self, request: Request) -> Response:
         """Delete one object."""
@@ -84,7 +84,7 @@ class Routes:
         deleted = await self._daemon.keys.delete([key])
         if not deleted:
             raise ProblemError("object-not-found", f"There is no object {key!r}.", key=key)
-        return JSONResponse({"deleted": deleted})
+        return AsciiJSONResponse({"deleted": deleted})
 
     async def rename(self, request: Request) -> Response:
         """Give an object another key."""
@@ -92,12 +92,12 @@ class Routes:
         key = request.path_params["key"]
         if not await self._daemon.keys.rename(key, new):
             raise ProblemError("object-not-found", f"There is no object {key!r}.", key=key)
-        return JSONResponse({"key": new})
+        return AsciiJSONResponse({"key": new})
 
     async def limits(self, request: Request) -> Response:
         """Tell what an env's workers take."""
         limits = self._daemon.workers.limits(_name(request, "env"))
-        return JSONResponse((limits or Limits()).to_meta())
+        return AsciiJSONResponse((limits or Limits()).to_meta())
 
     async def set_limits(self, request: Request) -> Response:
         """Bound what an env's workers take."""
@@ -109,14 +109,14 @@ class Routes:
             }
         )
         self._daemon.workers.set_limits(env, limits)
-        return JSONResponse(limits.to_meta())
+        return AsciiJSONResponse(limits.to_meta())
 
     # -- autostop -----------------------------------------------------------------------------
 
     async def autostop(self, _: Request) -> Response:
         """Tell whether the host is in use, and when it is stopped; null when nobody has set it."""
         await self._daemon.workers.refresh()
-        return JSONResponse(self._daemon.keeper.to_json())
+        return AsciiJSONResponse(self._daemon.keeper.to_json())
 
     async def set_autostop(self, request: Request) -> Response:
         """Take what stops the host when, and how it is told that the host is in use."""
@@ -129,13 +129,13 @@ class Routes:
             take(asked, "stops", STOPS.__contains__, f"one of {', '.join(STOPS)}", STOPS[0]),
         )
         self._daemon.keeper.set(setting)
-        return JSONResponse(self._daemon.keeper.to_json())
+        return AsciiJSONResponse(self._daemon.keeper.to_json())
 
     # -- runs ---------------------------------------------------------------------------------
 
     async def runs(self, _: Request) -> Response:
         """List the runs."""
-        return JSONResponse({"runs": [i.to_meta() for i in await self._daemon.runs.all()]})
+        return AsciiJSONResponse({"runs": [i.to_meta() for i in await self._daemon.runs.all()]})
 
     async def run(self, request: Request) -> Response:
         """Tell about one run."""
@@ -143,7 +143,7 @@ class Routes:
         info = await self._daemon.runs.find(key)
         if info is None:
             raise _no_run(key)
-        return JSONResponse(info.to_meta())
+        return AsciiJSONResponse(info.to_meta())
 
     async def cancel(self, request: Request) -> Response:
         """Cancel one run."""
@@ -151,18 +151,18 @@ class Routes:
         info = await self._daemon.runs.cancel(key, force=await _force(request))
         if info is None:
             raise _no_run(key)
-        return JSONResponse(info.to_meta())
+        return AsciiJSONResponse(info.to_meta())
 
     async def cancel_all(self, request: Request) -> Response:
         """Cancel all runs."""
         infos = await self._daemon.runs.cancel_all(force=await _force(request))
-        return JSONResponse({"runs": [info.to_meta() for info in infos]})
+        return AsciiJSONResponse({"runs": [info.to_meta() for info in infos]})
 
     # -- tokens -------------------------------------------------------------------------------
 
     async def tokens(self, _: Request) -> Response:
         """List the tokens that were made for others."""
-        return JSONResponse({"tokens": [asdict(info) for info in self._daemon.tokens.list()]})
+        return AsciiJSONResponse({"tokens": [asdict(info) for info in self._daemon.tokens.list()]})
 
     async def make_token(self, request: Request) -> Response:
         """Make a token, which is shown this once."""
@@ -170,11 +170,11 @@ class Routes:
         name = take(asked, "name", is_name, RULE)
         read_only = take(asked, "read_only", is_boolean, "true or false", default=False)
         token = self._daemon.tokens.create(name, read_only=read_only)
-        return JSONResponse({"token": token}, 201, headers={"Cache-Control": "no-store"})
+        return AsciiJSONResponse({"token": token}, 201, headers={"Cache-Control": "no-store"})
 
     async def revoke_token(self, request: Request) -> Response:
         """Make a token invalid."""
-        return JSONResponse({"revoked": self._daemon.tokens.revoke(_name(request, "name"))})
+        return AsciiJSONResponse({"revoked": self._daemon.tokens.revoke(_name(request, "name"))})
 
 
 def _name(request: Request, what: str) -> str:

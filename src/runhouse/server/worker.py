@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,7 @@ class Worker:
     dead: asyncio.Event = field(default_factory=asyncio.Event)
     _numbers: Iterator[int] = field(default_factory=itertools.count)
     _asked: dict[int, asyncio.Future[Any]] = field(default_factory=dict)
+    _unsent: deque[tuple[dict[str, Any], socket.socket | None]] = field(default_factory=deque)
 
     @property
     def pid(self) -> int:
@@ -82,12 +84,47 @@ class Worker:
                 future.set_result(message["answer"])
 
     def tell(self, message: dict[str, Any], sock: socket.socket | None = None) -> bool:
-        """Send a message, with a client's socket if there is one; return False when it is gone."""
+        """Send a message, with a client's socket if there is one; return False when it is gone.
+
+        What a busy worker has not read yet fills the socket: then the message is sent later.
+        """
         try:
-            control.send(self.control, message, sock)
+            if not self._unsent:
+                control.send(self.control, message, sock)
+                return True
+        except BlockingIOError:
+            asyncio.get_running_loop().add_writer(self.control, self._send_rest)
         except OSError:
             return False
+        try:
+            self._unsent.append((message, sock.dup() if sock is not None else None))
+        except OSError:  # out of file descriptors
+            return False
         return True
+
+    def _send_rest(self) -> None:
+        """Send what was kept back, as far as the worker takes it."""
+        while self._unsent:
+            message, sock = self._unsent[0]
+            try:
+                control.send(self.control, message, sock)
+            except BlockingIOError:
+                return
+            except OSError:  # it has ended, which `ended` will be told
+                self._drop_rest()
+                return
+            self._unsent.popleft()
+            if sock is not None:
+                sock.close()
+        asyncio.get_running_loop().remove_writer(self.control)
+
+    def _drop_rest(self) -> None:
+        if self._unsent:
+            asyncio.get_running_loop().remove_writer(self.control)
+        while self._unsent:
+            sock = self._unsent.popleft()[1]
+            if sock is not None:
+                sock.close()
 
     async def ask(self, what: str, timeout_s: float, **fields: object) -> Any:
         """Ask for something and wait for the answer.
@@ -108,6 +145,7 @@ class Worker:
 
     def ended(self) -> None:
         """Let go of the socket; whoever waits for an answer is told."""
+        self._drop_rest()
         self.control.close()
         for future in self._asked.values():
             if not future.done():

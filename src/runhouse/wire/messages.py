@@ -59,8 +59,8 @@ RunStatus: TypeAlias = Literal["queued", "running", "done", "failed", "cancelled
 
 Format: TypeAlias = Literal["pickle", "whole", "json", "text", "repr", "none"]
 """How values are written: a pickle with large buffers apart; one with everything in its stream;
-JSON; for arguments, a JSON object of lists of texts by name; for answers, what `repr` gives, as
-JSON, or nothing."""
+JSON; for arguments, JSON with a text by place and a list of texts by name; for answers, what `repr`
+gives, as JSON, or nothing."""
 
 LogEntry: TypeAlias = "tuple[str, object]"
 """`("stdout", text)`, `("stderr", text)`, or `("record", fields of a logging.LogRecord)`."""

@@ -23,6 +23,8 @@ from runhouse.worker.schema import (
     fields_of,
     is_union,
     parameters_of,
+    places_of,
+    schema_of,
 )
 
 if TYPE_CHECKING:
@@ -51,15 +53,17 @@ def fit_json(code: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str,
     return _fit(code, tuple(args), dict(kwargs), from_json)
 
 
-def fit_texts(code: Callable[..., Any], texts: Mapping[str, list[str]]) -> Given:
+def fit_texts(
+    code: Callable[..., Any], given: Sequence[str], texts: Mapping[str, list[str]]
+) -> Given:
     """Return arguments that came as texts, several for a repeated name, as a callable wants them.
 
     Raises:
         ArgumentsError: They do not fit; the message names the parameter and what it takes.
     """
-    args: list[Any] = []
+    args: list[Any] = [[text] for text in given]
     kwargs: dict[str, Any] = dict(texts)
-    parameters = parameters_of(code) or []
+    parameters = [] if given else parameters_of(code) or []
     rest = [p for p in parameters if p.kind is _KINDS.VAR_POSITIONAL and p.name in kwargs]
     by_place = [_KINDS.POSITIONAL_ONLY, *([_KINDS.POSITIONAL_OR_KEYWORD] if rest else [])]
     for parameter in parameters:
@@ -77,7 +81,10 @@ def _fit(code: Callable[..., Any], args: Any, kwargs: dict[str, Any], read: Read
     try:
         bound = inspect.signature(code).bind(*args, **kwargs)
     except TypeError as error:
-        msg = f"The arguments cannot be used. The call has {error}. It takes {_list(parameters)}."
+        msg = (
+            f"The arguments cannot be used. The call does not fit: {error}. It takes "
+            f"{_list(parameters)}."
+        )
         raise ArgumentsError(msg, parameter="", expected=_list(parameters)) from error
     by_name = {parameter.name: parameter for parameter in parameters}
     for name, given in bound.arguments.items():
@@ -205,8 +212,11 @@ def _from_structure(annotation: Any, value: Any) -> Any:
             _refuse("a list of plain values")
     if base in MAPPINGS:
         given = _checked(value, isinstance(value, dict), "an object")
-        kind = parts[1] if len(parts) == 2 else Any
-        return {name: from_json(kind, item) for name, item in given.items()}
+        named, kind = parts if len(parts) == 2 else (str, Any)
+        return {_from_key(named, name): from_json(kind, item) for name, item in given.items()}
+    places = places_of(annotation)
+    if places is not None:
+        return annotation(*_from_places(places, value))
     fields = fields_of(annotation)
     if fields is None:
         return value
@@ -216,6 +226,19 @@ def _from_structure(annotation: Any, value: Any) -> Any:
         _refuse(f"an object with {', '.join(fields)}")
     made = {name: from_json(fields[name][0], item) for name, item in given.items()}
     return annotation(**made)
+
+
+def _from_key(annotation: Any, name: str) -> Any:
+    """Return a key, which is always a text in JSON, as an annotation wants it."""
+    return _from_one(annotation, name) if schema_of(annotation) else name
+
+
+def _from_places(places: list[tuple[Any, bool]], value: Any) -> list[Any]:
+    least = sum(needed for _, needed in places)
+    expected = f"a list of {least}" + (f" to {len(places)}" if least < len(places) else "")
+    given = _checked(value, isinstance(value, list), expected)
+    _checked(given, least <= len(given) <= len(places), expected)
+    return [from_json(kind, item) for (kind, _), item in zip(places, given, strict=False)]
 
 
 def _items(base: Any, parts: tuple[Any, ...], given: list[Any]) -> list[Any]:
@@ -255,7 +278,7 @@ def _from_repeated(annotation: Any, texts: list[str]) -> Any:
 
 def _json(text: str, expected: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError):
         _refuse(f"{expected} as JSON")
 
@@ -289,9 +312,18 @@ def _from_other(annotation: Any, text: str) -> Any:
     """Read what is JSON as JSON; without an annotation, anything else stays a text."""
     base = typing.get_origin(annotation) or annotation
     structured = (*SEQUENCES, *MAPPINGS)
-    if base in structured or fields_of(annotation) is not None:
+    if base in structured or places_of(base) is not None or fields_of(annotation) is not None:
         return from_json(annotation, _json(text, "a list or an object"))
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError):
         return text
+
+
+def _no_number(name: str) -> NoReturn:
+    """Take NaN and the like as texts: they are not JSON.
+
+    Raises:
+        ValueError: Always.
+    """
+    raise ValueError(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import logging
 import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runhouse.wire.frames import Buffer, Frame
+
+log = logging.getLogger(__name__)
 
 _ITERATION, _ASYNC_ITERATION = "__iter__", "__aiter__"
 # What a function is called by, where only methods have names.
@@ -179,9 +182,9 @@ class Operations:
         named = {name: defined[key] for name, key in kwargs.items() if key in defined}
         classes = {name: code for name, code in named.items() if isinstance(code, type)}
         return {
-            "code": {name: describe(code) for name, code in named.items()},
-            "objects": {key: describe_methods(held[key]) for key in args if key in held},
-            "classes": {name: describe_methods(code) for name, code in classes.items()},
+            "code": _told(describe, named),
+            "objects": _told(describe_methods, {key: held[key] for key in args if key in held}),
+            "classes": _told(describe_methods, classes),
         }
 
     def _read(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -195,6 +198,17 @@ class Operations:
     def _get(self, call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         del args, kwargs
         return self._objects.get(call.key)
+
+
+def _told(describe_one: Callable[[object], Any], those: dict[str, Any]) -> dict[str, Any]:
+    """Describe several things; one whose own code fails at that keeps nobody from the others."""
+    told = {}
+    for name, value in those.items():
+        try:
+            told[name] = describe_one(value)
+        except Exception:  # noqa: PERF203 - each may have one
+            log.exception("%s cannot be described", name)
+    return told
 
 
 def _attribute(owner: Any, call: Call) -> Any:

@@ -14,6 +14,7 @@ import datetime
 import decimal
 import enum
 import inspect
+import math
 import pathlib
 import types
 import typing
@@ -180,16 +181,28 @@ def fields_of(cls: Any) -> dict[str, tuple[Any, bool]] | None:
     return None
 
 
+def places_of(annotation: Any) -> list[tuple[Any, bool]] | None:
+    """Return the fields of a NamedTuple, a list in JSON: type, and whether it is required."""
+    names = getattr(annotation, "_fields", None)
+    if not (isinstance(annotation, type) and issubclass(annotation, tuple) and names):
+        return None
+    known, kinds = vars(inspect.getmodule(annotation) or types), annotation.__annotations__
+    defaults = getattr(annotation, "_field_defaults", {})
+    return [(resolve(kinds.get(name, Any), known), name not in defaults) for name in names]
+
+
 def is_union(annotation: Any) -> bool:
     """Tell whether an annotation allows several types."""
     return typing.get_origin(annotation) in (Union, types.UnionType)
 
 
 def bare(annotation: Any) -> Any:
-    """Return an annotation without what does not matter here: Annotated, NewType, generics."""
+    """Return an annotation without what does not matter here: Annotated, NewType, aliases."""
     while True:
         if typing.get_origin(annotation) is typing.Annotated:
             annotation = typing.get_args(annotation)[0]
+        elif type(annotation).__name__ == "TypeAliasType":  # Python 3.12, or typing_extensions
+            annotation = annotation.__value__
         elif isinstance(annotation, typing.NewType):
             annotation = annotation.__supertype__
         else:
@@ -209,7 +222,8 @@ def schema_of(annotation: Any, depth: int = 0) -> Schema:
     if is_union(annotation):
         return _schema_of_any([schema_of(part, depth + 1) for part in parts])
     if origin is Literal:
-        return {"enum": [part.value if isinstance(part, enum.Enum) else part for part in parts]}
+        allowed = [part.value if isinstance(part, enum.Enum) else part for part in parts]
+        return {"enum": allowed} if all(map(_is_plain, allowed)) else {}
     if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
         return {"enum": [_plain(member) for member in annotation]}
     base = origin or annotation
@@ -220,6 +234,9 @@ def schema_of(annotation: Any, depth: int = 0) -> Schema:
         return {"type": "object", **({"additionalProperties": values} if values else {})}
     if base in _STREAMS and parts:
         return {"type": "array", "items": schema_of(parts[0], depth + 1)}
+    places = places_of(annotation)
+    if places is not None:
+        return _schema_of_places(places, depth)
     fields = fields_of(annotation)
     return _schema_of_fields(fields, depth) if fields is not None else {}
 
@@ -230,7 +247,15 @@ def _is_hashable(annotation: Any) -> bool:
 
 def _plain(member: enum.Enum) -> Any:
     """Return what stands for an enum's member in JSON: its value, or its name."""
-    return member.value if isinstance(member.value, (str, int, float)) else member.name
+    plain = member.value is not None and _is_plain(member.value)
+    return member.value if plain else member.name
+
+
+def _is_plain(value: object) -> bool:
+    """Tell whether JSON has a form of its own for a value that holds no others."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, (str, int))
 
 
 def _schema_of_any(schemas: list[Schema]) -> Schema:
@@ -247,6 +272,15 @@ def _schema_of_sequence(base: Any, parts: tuple[Any, ...], depth: int) -> Schema
     if SEQUENCES[base] in (set, frozenset):
         schema["uniqueItems"] = True
     return schema
+
+
+def _schema_of_places(places: list[tuple[Any, bool]], depth: int) -> Schema:
+    return {
+        "type": "array",
+        "prefixItems": [schema_of(kind, depth + 1) for kind, _ in places],
+        "minItems": sum(needed for _, needed in places),
+        "maxItems": len(places),
+    }
 
 
 def _schema_of_fields(fields: Mapping[str, tuple[Any, bool]], depth: int) -> Schema:
@@ -280,10 +314,7 @@ def describe(code: object) -> dict[str, Any]:
 
 def _described(parameter: Parameter) -> dict[str, Any]:
     schema = schema_of(parameter.annotation)
-    if (
-        type(parameter.default) in (bool, int, float, str)
-        and parameter.default == parameter.default
-    ):
+    if type(parameter.default) in (bool, int, float, str) and _is_plain(parameter.default):
         schema["default"] = parameter.default
     return {
         "name": parameter.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import datetime
 import decimal
@@ -32,9 +33,7 @@ def load_arguments(call: Call, frame: Frame) -> tuple[tuple[Any, ...], dict[str,
     Raises:
         ArgumentsError: They are not what the call says that they are.
     """
-    if call.arguments == "text":
-        return (), load_json(frame)
-    if call.arguments == "json":
+    if call.arguments in ("json", "text"):
         return _parts(load_json(frame) if len(frame.body) else {})
     args, kwargs = inside.receive(loads_frame, frame)
     return args, kwargs
@@ -97,7 +96,7 @@ def fit(
     if call.arguments == "json":
         return fit_json(code, args, kwargs)
     if call.arguments == "text":
-        return fit_texts(code, kwargs)
+        return fit_texts(code, args, kwargs)
     return args, kwargs
 
 
@@ -142,6 +141,8 @@ def _plain(value: Any) -> Any:
         return str(value)
     if isinstance(value, (set, frozenset)):
         return list(value)
+    if isinstance(value, (bytes, bytearray)):
+        return base64.b64encode(value).decode("ascii")
     if hasattr(value, "dtype") and callable(getattr(value, "tolist", None)):
         return value.tolist()  # arrays and their numbers
     msg = f"{type(value).__module__}.{type(value).__qualname__} is no plain data"
