@@ -102,8 +102,11 @@ def test_a_stopped_instance_keeps_its_disk(region: Region, instance: Instance) -
     with pytest.raises(BoxError, match="has no host"):
         region.on_host(instance, "true")
     region.ec2.start_instances(InstanceIds=[instance.id])
-    wait_until(lambda: answers(instance))
+    (moved,) = region.instances("plain")
+    assert (moved.id, moved.ip != instance.ip) == (instance.id, True), "as with public addresses"
+    wait_until(lambda: answers(moved))
     assert (region.home(instance) / "kept").read_text() == "as it was"
+    assert moved.ip in region.on_host(moved, "cat", "/etc/hosts")
 
 
 def test_a_host_that_ends_by_itself_is_stopped(region: Region, instance: Instance) -> None:

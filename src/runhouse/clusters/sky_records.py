@@ -33,6 +33,8 @@ def machines_of(record: Any) -> Machines:
         Node(external or internal, internal, int(ports[index]) if index < len(ports) else 22)
         for index, (internal, external) in enumerate(pairs)
     )
+    if state == "up" and not nodes:  # another process is about to bring it up
+        state = "launching"
     return Machines(
         name=record["name"],
         identity=record["cluster_hash"],

@@ -286,6 +286,8 @@ def start(name: str, autostop_mins: int, stops: Stops) -> Machines:
 
 def _found(name: str) -> Machines:
     machines = find(name, refresh=False)
+    if machines is None or machines.state != "up":  # or another process has just touched it
+        machines = find(name, refresh=True)
     if machines is None or machines.state != "up":
         msg = (
             f"Launching {name!r} failed. SkyPilot has brought it up, and then lost it. "
