@@ -8,10 +8,13 @@ import socket
 import threading
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from runhouse.wire import frames
+from runhouse.wire.exceptions import load_error
 from runhouse.wire.frames import Frame
 from runhouse.wire.messages import Call, Kind
-from runhouse.wire.pickling import dumps
+from runhouse.wire.pickling import dumps, loads_frame
 from runhouse.wire.stored import ENDED
 from runhouse.worker.connections import Connections
 from runhouse.worker.inside import Inside
@@ -131,3 +134,36 @@ class Host:
         self.released.set()
         self._stack.close()
         wait_until(lambda: not self.runs.running and not len(self.connections))
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    """Give a worker for one test."""
+    made = Host(tmp_path)
+    yield made
+    made.close()
+
+
+def value(frame: Frame) -> Any:
+    """Return the result in a frame."""
+    assert frame.kind == Kind.RESULT, frame
+    return loads_frame(frame)
+
+
+def error(frame: Frame) -> BaseException:
+    """Return the error in a frame."""
+    assert frame.kind == Kind.ERROR, frame
+    return load_error(frame)
+
+
+def recorded(run_id: str, key: str, **fields: Any) -> Call:
+    """Return a call that is recorded."""
+    return Call(run_id, "call", key, record=True, **fields)
+
+
+def rest(sock: socket.socket) -> list[Frame]:
+    """Read up to the last event of a run."""
+    got = [read(sock)]
+    while got[-1].kind not in (Kind.RESULT, Kind.ERROR):
+        got.append(read(sock))
+    return got

@@ -49,7 +49,7 @@ class Rig:
         self.read_end, self.write_end = os.pipe()
         self.log_fd = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.set_blocking(self.read_end, False)
-        self.capture = Capture(self.running, self.log_fd, {self.read_end: "stdout"})
+        self.capture = Capture(lambda: self.running, self.log_fd, {self.read_end: "stdout"})
 
     def close(self) -> None:
         """Give back the descriptors."""
@@ -159,7 +159,7 @@ def test_a_lower_level_is_asked_for_only_without_a_configuration() -> None:
 def test_a_full_log_ends_no_call(rig: Rig) -> None:
     full = os.open("/dev/full", os.O_WRONLY)
     try:
-        capture = Capture([], full, {})
+        capture = Capture(list, full, {})
         CapturedStream("stdout", capture).write("text")
     finally:
         os.close(full)

@@ -137,5 +137,5 @@ def test_without_root_the_tests_of_clouds_say_why_they_do_not_run(tmp_path: Path
         capture_output=True,
         text=True,
     )
-    assert done.stdout.startswith("The tests of clouds are skipped.")
+    assert done.stdout.startswith("What needs a region of machines is skipped.")
     assert "root" in done.stdout

@@ -10,62 +10,26 @@ import pytest
 from runhouse.errors import (
     CallError,
     ObjectNotFoundError,
-    QueueFullError,
     RunCancelledError,
     RunExistsError,
     RunTimeoutError,
 )
 from runhouse.wire import frames
-from runhouse.wire.exceptions import load_error
 from runhouse.wire.frames import Frame
-from runhouse.wire.messages import Call, Kind, Limits, RunInfo
-from runhouse.wire.pickling import dumps, loads_frame
-from tests.unit.hosting import Host
+from runhouse.wire.messages import Call, Kind, RunInfo
+from runhouse.wire.pickling import dumps
+from tests.unit.hosting import Host, error, recorded, rest, value
+from tests.unit.hosting import host as host
 from tests.unit.wiring import full_disk, read
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator
-    from pathlib import Path
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> Iterator[Host]:
-    """Give a worker for one test."""
-    made = Host(tmp_path)
-    yield made
-    made.close()
-
-
-def value(frame: Frame) -> Any:
-    """Return the result in a frame."""
-    assert frame.kind == Kind.RESULT, frame
-    return loads_frame(frame)
-
-
-def error(frame: Frame) -> BaseException:
-    """Return the error in a frame."""
-    assert frame.kind == Kind.ERROR, frame
-    return load_error(frame)
 
 
 def attach(sock: socket.socket, run_id: str, received: int = 0) -> None:
     """Ask to go on with a run."""
     frames.send(sock, Frame(Kind.ATTACH, {"id": run_id, "received": received}))
-
-
-def recorded(run_id: str, key: str, **fields: Any) -> Call:
-    """Return a call that is recorded."""
-    return Call(run_id, "call", key, record=True, **fields)
-
-
-def rest(sock: socket.socket) -> list[Frame]:
-    """Read up to the last event of a run."""
-    got = [read(sock)]
-    while got[-1].kind not in (Kind.RESULT, Kind.ERROR):
-        got.append(read(sock))
-    return got
 
 
 # -- once -------------------------------------------------------------------------------------
@@ -264,19 +228,6 @@ def test_runs_without_a_name_do_not_mind_each_other(host: Host) -> None:
     wait_until(lambda: host.counted == 2)
 
 
-def test_a_full_queue_is_told_to_the_caller(host: Host) -> None:
-    host.runs.admission.set_limits(Limits(concurrency=1, queue=0))
-    sock = host.connect()
-    host.send(sock, Call("one", "call", "wait"), "text")
-    wait_until(lambda: host.counted)
-    assert isinstance(error(host.ask(Call("two", "call", "count"))), QueueFullError)
-    assert isinstance(error(host.ask(recorded("three", "count", name="nightly"))), QueueFullError)
-    assert len(host.runs.running) == 1
-    assert (host.names, list((host.root / "runs").glob("*"))) == ({}, [])
-    host.released.set()
-    assert value(read(sock)) == "text"
-
-
 # -- ends -------------------------------------------------------------------------------------
 
 
@@ -337,23 +288,6 @@ def test_the_calls_of_a_run_end_with_it(host: Host) -> None:
     assert host.runs.cancel(["parent"], "Again.") == []
     host.released.set()
     assert value(read(socks["stranger"])) == ""
-
-
-def test_a_run_that_waits_for_its_turn_can_be_cancelled(host: Host) -> None:
-    host.runs.admission.set_limits(Limits(concurrency=1))
-    first, second = host.connect(), host.connect()
-    host.send(first, Call("one", "call", "wait"))
-    wait_until(lambda: host.counted)
-    host.send(second, recorded("two", "count"))
-    wait_until(lambda: len(host.runs.running) == 2)
-    assert {info.id: info.status for info in host.runs.infos()} == {
-        "one": "running",
-        "two": "queued",
-    }
-    host.runs.cancel(["two"], "Enough.")
-    assert isinstance(error(rest(second)[-1]), RunCancelledError)
-    wait_until(lambda: len(host.runs.running) == 1)
-    assert host.counted == 1
 
 
 # -- what is told -----------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TextIO
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Sequence
 
     from runhouse.wire.messages import LogEntry
 
@@ -156,15 +156,17 @@ def want_level(level: int) -> None:
 class Capture:
     """Own the worker's output: the two streams, the pipes behind 1 and 2, and the log file."""
 
-    def __init__(self, running: Iterable[Sink], log_fd: int, pipes: dict[int, StreamName]) -> None:
+    def __init__(
+        self, writers: Callable[[], Sequence[Sink]], log_fd: int, pipes: dict[int, StreamName]
+    ) -> None:
         """Store where output comes from and goes to.
 
         Args:
-            running: The calls that are running now.
+            writers: Returns the calls whose code may be writing now.
             log_fd: The worker's log file, open for appending.
             pipes: Read ends of the pipes behind file descriptors 1 and 2.
         """
-        self._running = running
+        self._writers = writers
         self._log_fd = log_fd
         self._pipes = pipes
         self._decoders = {fd: getincrementaldecoder("utf-8")(errors="replace") for fd in pipes}
@@ -219,8 +221,8 @@ class Capture:
             except BlockingIOError:
                 return  # the other reader was quicker
             text = self._decoders[fd].decode(data)
-            running = list(self._running)
-            self.deliver(self._pipes[fd], text, running[0] if len(running) == 1 else None)
+            writers = self._writers()
+            self.deliver(self._pipes[fd], text, writers[0] if len(writers) == 1 else None)
 
 
 def _unread(fd: int) -> bool:

@@ -197,14 +197,16 @@ class Executor:
             run.leave_thread()
             self._close(run, pickled)
 
-    def _drain(self) -> None:
+    def _drain(self, run: Run) -> None:
+        """Send the last output of a run whose code has come back: from now on, it is others'."""
         if self.capture is not None:
             self.capture.drain()
+        run.may_write = False
 
     def _close(
         self, run: Run, pickled: Pickled | None, meta: dict[str, object] | None = None
     ) -> None:
-        self._drain()
+        self._drain(run)
         body, buffers = (pickled.body, pickled.buffers) if pickled is not None else (b"", ())
         if pickled is not None:
             meta = by_value_meta(pickled)
@@ -213,7 +215,7 @@ class Executor:
 
     def _fail(self, run: Run, error: BaseException) -> None:
         """Send what the user's code raised."""
-        self._drain()
+        self._drain(run)
         meta, pickled = dump_error(error)
         self._note_last(run)
         frame = Frame(Kind.ERROR, meta, pickled.body, pickled.buffers)

@@ -185,7 +185,7 @@ def main() -> None:
     sys.path[0:1] = []  # the "" of `python -c`: the current directory is no place for code
     worker = Worker(server)
     inside.enter(worker.inside)
-    capture = Capture(worker.runs.running.values(), config["log_fd"], pipes)
+    capture = Capture(worker.runs.writers, config["log_fd"], pipes)
     worker.runs.executor.capture = capture
     make_sleep_interruptible(current_sink)
     capture.install()

@@ -63,6 +63,7 @@ class Run:
         self.error = ""
         self.interrupted = threading.Event()
         self.forced = False
+        self.may_write = False  # whether its code has begun, and has not come back yet
         self._on_status = on_status
         self._ending = threading.Lock()
         self._lock = threading.Lock()
@@ -120,6 +121,7 @@ class Run:
         with self._ending:
             if self.status == "queued":
                 self.status = "running"
+                self.may_write = True
                 if self.call.record:
                     self._on_status(self)
 

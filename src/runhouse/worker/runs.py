@@ -255,6 +255,10 @@ class Runs:
         if run is not None:
             self._grace.end(run)
 
+    def writers(self) -> list[Run]:
+        """Return the runs whose code may be writing now."""
+        return [run for run in list(self.running.values()) if run.may_write]
+
     # -- what the server asks for -------------------------------------------------------------
 
     def infos(self) -> list[RunInfo]:
