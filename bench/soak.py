@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from bench.usage import Usage
 
-_CALLERS = 8
+CALLERS = 8
 _MEGABYTE = np.ones(1_000_000, dtype="u1")
 _QUICK_S = 10.0
 _SAMPLES = 200
@@ -113,7 +113,7 @@ class _Callers:
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(target=self._run, args=(number,), daemon=True)
-            for number in range(_CALLERS)
+            for number in range(CALLERS)
         ]
 
     def start(self) -> None:

@@ -13,9 +13,9 @@ import pytest
 from bench import systems
 from bench.callers import call_from_threads
 from bench.rows import Row, print_others, print_table
-from bench.soak import growth_rows
+from bench.soak import CALLERS, growth_rows
 from bench.usage import Usage
-from tests.waiting import is_running
+from tests.waiting import is_running, wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,6 +71,8 @@ def test_an_interrupt_ends_calling_threads_quietly(number: int) -> None:
     ) as bench:
         assert bench.stderr is not None
         assert bench.stderr.readline() == "soak ...\n"
+        threads = Path(f"/proc/{bench.pid}/task")
+        wait_until(lambda: len(list(threads.iterdir())) > CALLERS, timeout_s=30)
         bench.send_signal(number)
         _, errors = bench.communicate(timeout=45)
     assert bench.returncode == 130
