@@ -124,7 +124,7 @@ class _Callers:
     def stop(self) -> None:
         """End, after what each thread is doing."""
         self._stop.set()
-        for thread in self._threads:
+        for thread in filter(threading.Thread.is_alive, self._threads):
             thread.join(60)
 
     def _run(self, seed: int) -> None:
@@ -144,8 +144,8 @@ def soak_rows(*, quick: bool, minutes: float) -> list[Row]:
     """Do things of all kinds for some time, and measure what grows meanwhile."""
     duration = _QUICK_S if quick else minutes * 60
     callers, server = _Callers(), server_pid()
-    callers.start()
     try:
+        callers.start()
         samples = _sample(server, duration, callers)
     finally:
         callers.stop()
