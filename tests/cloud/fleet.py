@@ -29,6 +29,7 @@ DEFINITIONS: Mapping[str, Mapping[str, Any]] = {
         "provider": "cheapest",
         "labels": {"team": "vision"},
         "disk_size": 77,
+        "open_ports": [8080, "9000-9010"],
         "autostop_mins": 60,
         "sky_kwargs": {"envs": {"UNUSED": "1"}},
     },

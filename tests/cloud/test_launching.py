@@ -13,6 +13,7 @@ import sky
 import runhouse as rh
 from runhouse.errors import (
     CapacityError,
+    ClusterNotFoundError,
     InvalidNameError,
     LaunchError,
     QuotaError,
@@ -96,6 +97,7 @@ def test_a_cloud_that_refuses_is_told_in_its_words(
 
 def test_a_full_zone_is_left_for_another_one(region: Region) -> None:
     cluster = rh.ondemand_cluster("elsewhere", instance_type="T4:1", provider="cheapest")
+    cluster.save()
     try:
         with region.refusing(region.full("g4dn.xlarge", zone=ZONES[0].name)):
             cluster.up()
@@ -105,8 +107,10 @@ def test_a_full_zone_is_left_for_another_one(region: Region) -> None:
         (record,) = sky.get(sky.status(["elsewhere"]))
         assert (record["autostop"], record["to_down"]) == (30, True)
     finally:
-        cluster.teardown()
+        cluster.teardown_and_delete()
     assert region.instances("elsewhere") == []
+    with pytest.raises(ClusterNotFoundError):
+        rh.ondemand_cluster("elsewhere")
     assert cluster.status().state == "down"
     cluster.teardown()  # safe to repeat
 

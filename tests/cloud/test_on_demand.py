@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ import runhouse as rh
 from runhouse.errors import ClusterNotUpError
 from tests.cloud import sample
 from tests.cloud.fleet import PRICE, TYPE
+from tests.rigs.cli import Cli, on_terminal
 
 if TYPE_CHECKING:
     from tests.rigs.cloudbox.inside import Region
@@ -148,6 +150,16 @@ def test_stopped_machines_keep_their_files_and_come_back_elsewhere(
     other.disconnect()
 
 
+def test_a_shell_is_opened_on_it(life: rh.OnDemandCluster, region: Region) -> None:
+    (machine,) = region.instances("life")
+    home = {"RH_HOME": os.environ["RH_HOME"]}
+    rh_command = Cli(Path(home["RH_HOME"]), environ={**os.environ, **home})
+    code, shown = on_terminal(rh_command, ["ssh", "life"], "echo $((40 + 2)) $(hostname)\nexit 3\n")
+    assert code == 3
+    assert f"42 {region.on_host(machine, 'hostname').strip()}" in shown
+    assert life.is_connected()
+
+
 # -- two machines ---------------------------------------------------------------------------------
 
 
@@ -160,6 +172,8 @@ def test_all_machines_are_as_asked_for(pair: rh.OnDemandCluster, region: Region)
     sizes = [each["Size"] for each in volumes if each["Attachments"][0]["InstanceId"] in owners]
     assert sizes == [77, 77]
     assert pair.num_instances == 2
+    (record,) = sky.get(sky.status(["pair"]))
+    assert record["handle"].launched_resources.ports == ["8080", "9000-9010"]
     assert sorted(pair.ips) == sorted(one.ip for one in machines)
     status = pair.status(refresh=False)
     assert status.cloud is not None

@@ -15,6 +15,7 @@ import logging
 import queue
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from runhouse.clusters.cloud import Machines, Stops, Wanted
 
 _ANSWER_S = 180.0
+_PAUSE_S = 1.0
 _SHOWN = Progress()
 _sending = threading.Lock()  # one at a time changes what standard output is
 # What runs on the head to tell SkyPilot's agent there that the machines are in use.
@@ -285,16 +287,20 @@ def start(name: str, autostop_mins: int, stops: Stops) -> Machines:
 
 
 def _found(name: str) -> Machines:
-    machines = find(name, refresh=False)
-    if machines is None or machines.state != "up":  # or another process has just touched it
-        machines = find(name, refresh=True)
-    if machines is None or machines.state != "up":
-        msg = (
-            f"Launching {name!r} failed. SkyPilot has brought it up, and then lost it. "
-            "Bring it up again, or look at `sky status`."
-        )
-        raise LaunchError(msg, cluster=name)
-    return machines
+    """Return the machines that were just launched; when another process launches too, after it."""
+    deadline = time.monotonic() + settings.load().launch_timeout_s
+    while True:
+        machines = find(name, refresh=False)
+        if machines is not None and machines.state == "up":
+            return machines
+        if machines is None or machines.state != "launching" or time.monotonic() > deadline:
+            break
+        time.sleep(_PAUSE_S)
+    msg = (
+        f"Launching {name!r} failed. SkyPilot has brought it up, and then lost it. "
+        "Bring it up again, or look at `sky status`."
+    )
+    raise LaunchError(msg, cluster=name)
 
 
 def _autostop(autostop_mins: int, stops: Stops) -> dict[str, Any]:
