@@ -22,12 +22,12 @@ from bench.starts import first_result
 _ROOT = Path(__file__).parents[1]
 _LONGEST_S = 1800
 _TYPE = "m6i.large"
-# What `sky launch` does, without a command line.
+# What `sky launch` does, without a command line; the machine goes when it is idle, as ours does.
 _LAUNCH = f"""
 import sky
 task = sky.Task()
 task.set_resources(sky.Resources(instance_type={_TYPE!r}))
-sky.get(sky.launch(task, cluster_name="bare"))
+sky.get(sky.launch(task, cluster_name="bare", idle_minutes_to_autostop=30, down=True))
 """
 
 
