@@ -5,35 +5,18 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from runhouse.wire import frames
 from runhouse.wire.frames import Frame
 from runhouse.wire.messages import Call, Kind
-from runhouse.wire.pickling import dumps, loads_frame
-from tests.unit.hosting import Host
+from runhouse.wire.pickling import dumps
+from tests.unit.hosting import Host, value
+from tests.unit.hosting import host as host
 from tests.unit.wiring import read
 from tests.waiting import wait_until
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> Iterator[Host]:
-    """Give a worker for one test."""
-    made = Host(tmp_path)
-    yield made
-    made.close()
-
-
-def value(frame: Frame) -> Any:
-    """Return the result in a frame."""
-    assert frame.kind == Kind.RESULT, frame
-    return loads_frame(frame)
 
 
 @pytest.mark.parametrize(

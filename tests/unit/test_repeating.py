@@ -12,39 +12,15 @@ from runhouse.errors import (
     NotSerializableError,
 )
 from runhouse.wire import frames
-from runhouse.wire.exceptions import load_error
 from runhouse.wire.frames import Frame
 from runhouse.wire.messages import Call, Kind
 from runhouse.wire.pickling import dumps, loads_frame
-from tests.unit.hosting import Host
+from tests.unit.hosting import Host, error, rest
+from tests.unit.hosting import host as host
 from tests.unit.wiring import read
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import AsyncIterator, Iterator
-    from pathlib import Path
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> Iterator[Host]:
-    """Give a worker for one test."""
-    made = Host(tmp_path)
-    yield made
-    made.close()
-
-
-def error(frame: Frame) -> BaseException:
-    """Return the error in a frame."""
-    assert frame.kind == Kind.ERROR, frame
-    return load_error(frame)
-
-
-def rest(sock: socket.socket) -> list[Frame]:
-    """Read up to the last event of a run."""
-    got = [read(sock)]
-    while got[-1].kind not in (Kind.RESULT, Kind.ERROR):
-        got.append(read(sock))
-    return got
 
 
 def test_a_call_that_raises_is_repeated_for_what_was_named(host: Host) -> None:
