@@ -341,3 +341,28 @@ def test_an_edit_is_in_effect_with_the_next_to_and_deletions_are_mirrored(
     assert not (copy / "old.py").exists()
     assert cluster.status().pid == server
     cluster.disconnect()
+
+
+def test_modules_in_the_home_directory_itself_go_along_by_value(
+    make_box: MakeBox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_box()
+    (tmp_path / "homeless_words.py").write_text("def shout(text): return text.upper()\n")
+    (tmp_path / "homeless_greeting.py").write_text(
+        "import homeless_words\n"
+        "from homeless_words import shout\n"
+        "class Greeting:\n"
+        "    def __init__(self, text): self.text = text\n"
+        "    def loud(self): return Greeting(homeless_words.shout(shout(self.text)))\n"
+        "def greet(greeting): return greeting.loud()\n"
+    )
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    module = __import__("homeless_greeting")
+    cluster = box()
+    answer = rh.function(module.greet).to(cluster)(module.Greeting("hello"))
+    assert isinstance(answer, module.Greeting)
+    assert answer.text == "HELLO"
+    remote = rh.module(module.Greeting).to(cluster)("again")
+    assert remote.loud().text == "AGAIN"
+    cluster.disconnect()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from types import ModuleType
 
 _MARKERS = (".git", "pyproject.toml")
 
@@ -48,8 +49,14 @@ def project_root(path: Path) -> Path | None:
 
 def _too_wide(directory: Path) -> bool:
     """Tell whether a directory surely holds more than one project."""
-    home, temporary = Path.home().resolve(), Path(tempfile.gettempdir()).resolve()
-    return home.is_relative_to(directory) or temporary.is_relative_to(directory)
+    return directory in _wide_places(Path.home(), tempfile.gettempdir())
+
+
+@lru_cache(maxsize=4)
+def _wide_places(home: Path, temporary: str) -> frozenset[Path]:
+    """Return the home directory, the one for temporary files, and what is above them."""
+    both = home.resolve(), Path(temporary).resolve()
+    return frozenset(place for end in both for place in (end, *end.parents))
 
 
 def loose_root(directory: Path) -> Path | None:
@@ -57,10 +64,23 @@ def loose_root(directory: Path) -> Path | None:
     return None if _too_wide(directory) else directory
 
 
+def homeless_modules() -> list[ModuleType]:
+    """Return the loaded modules whose directory is too wide to send, as the home directory is."""
+    found = []
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if name == "__main__" or not isinstance(file, str) or not os.path.isabs(file):
+            continue
+        top = import_root(name, Path(file))
+        if _too_wide(top) and project_root(top) is None:
+            found.append(module)
+    return found
+
+
 def import_root(module: str, path: Path) -> Path:
     """Return the directory from which a module was imported."""
     depth = module.count(".") + (1 if path.stem == "__init__" else 0)
-    return path.parents[depth]
+    return path.parents[min(depth, len(path.parents) - 1)]
 
 
 def import_roots(root: Path, first: Path) -> tuple[str, ...]:

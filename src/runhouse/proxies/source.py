@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from runhouse.clusters.projects import (
+    homeless_modules,
     import_root,
     import_roots,
     is_installed,
@@ -20,7 +21,7 @@ from runhouse.clusters.projects import (
     project_root,
 )
 from runhouse.wire.messages import Code
-from runhouse.wire.pickling import dumps_whole, set_main_alias
+from runhouse.wire.pickling import dumps_whole, send_by_value, set_main_alias
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,8 +72,8 @@ def find_source(code: Callable[..., Any]) -> Source:
 
     Module-level code of a module or script goes by reference: the project is synced and the module
     imported there. Code without a file of its own (nested functions, lambdas, a notebook's or an
-    interpreter's), and code of a script that would run as a whole if it was imported, goes by
-    value.
+    interpreter's), code of a script that would run as a whole if it was imported, and code whose
+    directory is too wide to send, as the home directory is, goes by value.
 
     Raises:
         NotSerializableError: It must go by value and cannot be pickled.
@@ -184,6 +185,8 @@ def _main_alias(path: Path) -> str:
 def _by_value(code: Callable[..., Any], file: Path | None) -> Source:
     here = file.parent if file is not None and not is_installed(file) else Path.cwd()
     root = project_root(here)
+    for module in homeless_modules():
+        send_by_value(module)
     stream = dumps_whole(code, what="the function")
     digest = hashlib.sha256(stream).hexdigest()[:16]
     roots = import_roots(root, here) if root is not None else ()

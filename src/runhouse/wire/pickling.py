@@ -22,6 +22,7 @@ from runhouse.wire.raised import reduce_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence, Set
+    from types import ModuleType
 
     from runhouse.wire.frames import Buffer, Frame
 
@@ -224,6 +225,11 @@ def _has_large_bytes(value: object, depth: int = 3) -> bool:
         return False
     parts = value.values() if isinstance(value, dict) else cast("Sequence[object]", value)
     return len(parts) < 20 and any(_has_large_bytes(part, depth - 1) for part in parts)
+
+
+def send_by_value(module: ModuleType) -> None:
+    """Let functions and classes of a module, and the module itself, go by value from now on."""
+    _load_cloudpickle().register_pickle_by_value(module)
 
 
 def dumps_whole(value: object, *, what: str = "the value") -> bytes:
