@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import runhouse as rh
-from bench import cloud, load, local, remote, soak, systems
+from bench import cloud, editing, load, local, remote, soak, systems
 from bench.rows import print_others, print_table
 from runhouse import settings
 
@@ -32,11 +32,12 @@ GROUPS: dict[str, Callable[..., list[Row]]] = {
     "cold": local.cold_rows,
     "start": remote.start_rows,
     "tunnel": remote.tunnel_rows,
+    "sync": editing.editing_rows,
     "memory": load.memory_rows,
     "scale": load.scale_rows,
     "cloud": cloud.cloud_rows,
 }
-_NEED_ROOT = ("start", "tunnel", "cloud")
+_NEED_ROOT = ("start", "tunnel", "sync", "cloud")
 _PEERS, _SOAK = "peers", "soak"
 _DEFAULT = [*GROUPS, _PEERS]
 _NAMES = [*_DEFAULT, _SOAK]

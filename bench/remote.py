@@ -6,11 +6,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,15 +15,9 @@ import runhouse as rh
 from bench import functions
 from bench.limits import Bulk, bulk_service, cold_ssh, ssh_forward
 from bench.local import BULK, interleaved, seconds
+from bench.machines import box as machine
 from bench.rows import Row
 from bench.starts import first_result
-from tests.rigs import interpreters
-from tests.rigs.client import Client
-from tests.rigs.fixtures import running
-from tests.rigs.machine import MachineSpec
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 def _wait_for_the_connection_to_end(home: str) -> None:
@@ -39,28 +30,13 @@ def _wait_for_the_connection_to_end(home: str) -> None:
         time.sleep(0.1)
 
 
-@contextmanager
-def _box() -> Iterator[Client]:
-    """Give the client of a new machine called box, which has no relay in between."""
-    with tempfile.TemporaryDirectory(prefix="rh-bc-") as folder:
-        client = Client(Path(folder))
-        spec = MachineSpec(
-            name="box",
-            authorized_key=client.public_key,
-            pythons=(interpreters.own_version(), sys.executable),
-            direct=True,
-        )
-        with running(client, spec):
-            yield client
-
-
 def start_rows(*, quick: bool) -> list[Row]:
     """Measure the way to the first result on a bare and on a running host."""
     bare: list[float] = []
     warm: list[float] = []
     cold: list[float] = []
     for _ in range(1 if quick else 5):
-        with _box() as client, tempfile.TemporaryDirectory(prefix="rh-b-") as home:
+        with machine() as client, tempfile.TemporaryDirectory(prefix="rh-b-") as home:
             cold_ssh(client.config, "box")
             for into in (bare, warm):
                 cold.append(seconds(partial(cold_ssh, client.config, "box")))
@@ -76,7 +52,7 @@ def start_rows(*, quick: bool) -> list[Row]:
 
 def tunnel_rows(*, quick: bool) -> list[Row]:
     """Measure calls and bulk through the tunnel against OpenSSH's own forwarding."""
-    with _box() as client, bulk_service() as service, client.used_by_this_process():
+    with machine() as client, bulk_service() as service, client.used_by_this_process():
         box = rh.cluster("box", host="box", python=sys.executable)  # it has NumPy
         try:
             with ssh_forward(client.config, "box", service) as port:

@@ -96,6 +96,9 @@ if TYPE_CHECKING:
         ObjectNotFoundError as ObjectNotFoundError,
     )
     from runhouse.errors import (
+        ProjectTooLargeError as ProjectTooLargeError,
+    )
+    from runhouse.errors import (
         PythonMismatchError as PythonMismatchError,
     )
     from runhouse.errors import (
@@ -220,6 +223,7 @@ __all__ = [  # noqa: PLE0604, F822 - loaded on first use
     "NotSerializableError",
     "ObjectNotFoundError",
     "OnDemandCluster",
+    "ProjectTooLargeError",
     "PythonMismatchError",
     "QueueFullError",
     "QuotaError",

@@ -10,6 +10,7 @@ RunhouseError
 ├── CommandFailedError                   a shell command on the host ended with a non-zero code
 │   └── CommandTimeoutError (TimeoutError)   it was ended because its time was up
 ├── SyncError                            files could not be copied
+│   └── ProjectTooLargeError             nothing was sent of it
 ├── BootstrapError                       the host was reached, but runhouse could not start there
 │   ├── NoUsablePythonError
 │   ├── HostNotWritableError
@@ -137,6 +138,19 @@ class SyncSizeWarning(UserWarning):
 
 class SyncError(RunhouseError):
     """Report files that could not be copied to or from a host."""
+
+
+class ProjectTooLargeError(SyncError):
+    """Report a project of which nothing was sent, because it is larger than allowed.
+
+    Attributes:
+        size_bytes: How large it is, without what stays here.
+    """
+
+    def __init__(self, message: str, *, size_bytes: int) -> None:
+        """Store the message and the size."""
+        super().__init__(message)
+        self.size_bytes = size_bytes
 
 
 class BootstrapError(RunhouseError):

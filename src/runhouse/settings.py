@@ -45,6 +45,7 @@ class Settings:
         launch_timeout_s: Longest wait for cloud machines to come up, stop or go
             (`RH_LAUNCH_TIMEOUT_S`).
         sync_warn_mb: Project size, in megabytes, above which a sync warns (`RH_SYNC_WARN_MB`).
+        sync_max_mb: Project size, in megabytes, above which nothing is sent (`RH_SYNC_MAX_MB`).
     """
 
     home: Path = Path("~/.rh")
@@ -61,6 +62,7 @@ class Settings:
     autostop_mins: int = 30
     launch_timeout_s: float = 1800.0
     sync_warn_mb: float = 100.0
+    sync_max_mb: float = 2000.0
 
 
 _EXPECTED: dict[type[object], str] = {

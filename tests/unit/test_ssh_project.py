@@ -11,7 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runhouse import settings
+from runhouse.errors import ProjectTooLargeError, SyncSizeWarning
 from runhouse.ssh.project import FileEntry, Listing, list_project
+from runhouse.ssh.project_size import check_size, left_out
+from runhouse.ssh.repository import current_branch
 from runhouse.ssh.rsync import anchored, quoted_shell
 
 
@@ -44,6 +48,92 @@ def test_gitignore_files_are_honoured_at_every_level(root: Path) -> None:
         *("sub/build/y", "sub/deep/d.tmp", "sub/e.txt"),
     ]
     assert listing.ignored == ("a.log", "build/", "sub/c.tmp")
+
+
+def test_files_of_our_own_come_before_git_s(root: Path) -> None:
+    _make(root, "big.bin", "notes.txt", "data/a.csv", "data/deep/b.csv", "sub/big.bin", "sub/x.log")
+    (root / ".gitignore").write_text("*.log\n*.csv\n")
+    (root / ".rhignore").write_text("*.bin\n!/data/a.csv\n")
+    (root / "sub" / ".rhignore").write_text("!big.bin\n!x.log\n")
+    if (root / ".git").exists():
+        subprocess.run(["git", "add", "big.bin"], cwd=root, check=True)  # though git has it
+    listing = list_project(root)
+    assert _names(listing) == [
+        *(".gitignore", ".rhignore", "data/a.csv", "notes.txt"),
+        *("sub/.rhignore", "sub/big.bin", "sub/x.log"),
+    ]
+    assert not {"big.bin", "data/deep/b.csv"} & set(_names(listing))
+
+
+def test_a_submodule_s_own_git_speaks_of_its_files(tmp_path: Path) -> None:
+    outer, inner = tmp_path / "outer", tmp_path / "inner"
+    for repository in (outer, inner):
+        _make(repository, "x.py")
+        (repository / ".gitignore").write_text("*.log\n" if repository == inner else "")
+        _git(repository, "init", "-q")
+        _git(repository, "add", ".")
+        _git(repository, "commit", "-qm", "begin")
+    _git(outer, "-c", "protocol.file.allow=always", "submodule", "add", "-q", str(inner), "lib/in")
+    _make(outer, "y.log", "lib/in/z.log", "lib/in/w.bin")
+    (outer / ".rhignore").write_text("*.bin\n")
+    listing = list_project(outer)
+    assert _names(listing) == [
+        *(".gitignore", ".gitmodules", ".rhignore", "lib/in/.gitignore", "lib/in/x.py"),
+        *("x.py", "y.log"),
+    ]
+    assert listing.ignored == ("lib/in/.git", "lib/in/w.bin", "lib/in/z.log")
+
+
+def test_the_branch_of_a_work_tree_is_known(tmp_path: Path) -> None:
+    assert current_branch(tmp_path) == ""
+    _make(tmp_path, "x.py")
+    _git(tmp_path, "init", "-q", "-b", "first")
+    assert current_branch(tmp_path) == "refs/heads/first"
+    _git(tmp_path, "add", ".")
+    _git(tmp_path, "commit", "-qm", "begin")
+    _git(tmp_path, "switch", "-q", "-c", "team/näxt")
+    assert current_branch(tmp_path) == "refs/heads/team/näxt"
+    _git(tmp_path, "switch", "-q", "--detach")
+    assert current_branch(tmp_path) == ""
+
+
+def test_what_stays_here_is_told_with_sizes(root: Path) -> None:
+    _make(root, "a.log", "build/x", "build/deep/y", ".venv/pyvenv.cfg", "__pycache__/z.pyc")
+    (root / "build" / "link").symlink_to("x")
+    (root / ".gitignore").write_text("*.log\n/build/\n")
+    found = {each.path: each.size_bytes for each in left_out(list_project(root))}
+    assert (found["a.log"], found["build/"], found[".venv/"], found["__pycache__/"]) == (1, 3, 1, 1)
+
+
+def test_a_large_project_is_sent_with_a_warning(tmp_path: Path) -> None:
+    _make_large(tmp_path)
+    listing = list_project(tmp_path)
+    check_size(listing, settings.Settings(sync_warn_mb=1))
+    with pytest.warns(SyncSizeWarning, match=r"raw \(1 MB\).*or raise RH_SYNC_WARN_MB"):
+        check_size(listing, settings.Settings(sync_warn_mb=0.5))
+
+
+def test_a_project_that_is_too_large_is_refused(tmp_path: Path) -> None:
+    _make_large(tmp_path)
+    _make(tmp_path, "kept/x")
+    (tmp_path / ".gitignore").write_text("/kept/\n")
+    with pytest.raises(
+        ProjectTooLargeError,
+        match=r"raw \(1 MB\).*the 0.5 MB that are allowed, and nothing was sent. "
+        r"Left out already: kept/ \(0 MB\).*RH_SYNC_MAX_MB",
+    ) as caught:
+        check_size(list_project(tmp_path), settings.Settings(sync_max_mb=0.5))
+    assert caught.value.size_bytes > 900_000
+
+
+def _make_large(root: Path) -> None:
+    (root / "raw").mkdir()
+    (root / "raw" / "x.bin").write_bytes(bytes(900_000))
+
+
+def _git(root: Path, *words: str) -> None:
+    author = ["-c", "user.name=tests", "-c", "user.email=tests@localhost"]
+    subprocess.run(["git", *author, *words], cwd=root, check=True)
 
 
 def test_environments_and_caches_are_left_out(root: Path) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runhouse.server.daemon import ServerInfo
+    from runhouse.ssh.sync import SyncReport
 
 OnOutput = Callable[[Literal["stdout", "stderr"], str], None]
 
@@ -59,10 +60,12 @@ class Placed:
     Attributes:
         directory: The project's directory on the host.
         generation: Changes when a source file has changed.
+        report: What was copied; None where code runs in place.
     """
 
     directory: str
     generation: str
+    report: SyncReport | None = None
 
 
 class Host(Endpoint, Protocol):
@@ -108,8 +111,13 @@ class Host(Endpoint, Protocol):
     def forward_port(self, local_port: int, remote_port: int, *, attempts: int = 1) -> Tunnel:
         """Lead a local port to one of the host."""
 
-    def place(self, root: Path) -> Placed:
-        """Bring a project directory to the host, or find it there."""
+    def place(self, root: Path, *, dry_run: bool = False) -> Placed:
+        """Bring a project directory to the host, or find it there.
+
+        Args:
+            root: The directory.
+            dry_run: Whether to copy nothing, and only say what would be.
+        """
 
     def copy(
         self, source: str, dest: str, *, up: bool, contents: bool, filters: Sequence[str]

@@ -171,8 +171,9 @@ class LocalHost:
             raise SettingsError(msg)
         return relay
 
-    def place(self, root: Path) -> Placed:
+    def place(self, root: Path, *, dry_run: bool = False) -> Placed:
         """Return the project where it is."""
+        del dry_run
         return Placed(str(root), list_project(root).generation)
 
     def copy(

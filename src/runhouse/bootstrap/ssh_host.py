@@ -24,9 +24,10 @@ from runhouse.errors import (
     ServerBusyError,
     ServerStartError,
 )
-from runhouse.files import private_directory
+from runhouse.files import private_directory, write_private
 from runhouse.server.control import ExitCode
 from runhouse.server.daemon import ServerConfig, ServerInfo, exclusive
+from runhouse.ssh.repository import current_branch
 from runhouse.ssh.session import Session
 from runhouse.ssh.sync import download, mirror_project, upload
 from runhouse.ssh.target import Target
@@ -313,16 +314,33 @@ class SshHost:
 
     # -- files ----------------------------------------------------------------------------------
 
-    def place(self, root: Path) -> Placed:
-        """Bring a project directory to the host; what was deleted here is deleted there."""
+    def place(self, root: Path, *, dry_run: bool = False) -> Placed:
+        """Bring a project directory to the host; what was deleted here is deleted there.
+
+        Each branch has a copy of its own, so that what runs there keeps its code when another
+        branch is checked out. A new copy takes what is the same from the one before.
+        """
         self._ready()
         identity = f"{socket.gethostname()}\0{self._settings.home}\0{root}"
-        digest = sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()[:8]
-        directory = f".rh/code/{root.name or 'root'}-{digest}"
-        lock = private_directory(self._settings.home / "sync") / f"{digest}.{self.host}.lock"
-        with exclusive(lock):  # two scripts of one project may start at the same moment
-            listing = mirror_project(self._session, root, directory, python=self.python())
-        return Placed(f"{self._ready().facts.home}/{directory}", listing.generation)
+        name = f"{root.name or 'root'}-{_digest(identity)}"
+        branch = current_branch(root)
+        copy = f"{name}-{_digest(branch)}" if branch else name
+        notes = private_directory(self._settings.home / "sync")
+        last = notes / f"{name}.{self.host}.last"
+        with exclusive(notes / f"{name}.{self.host}.lock"):  # two scripts may start at once
+            before = last.read_text("utf-8") if last.exists() else name
+            mirrored = mirror_project(
+                self._session,
+                root,
+                f".rh/code/{copy}",
+                python=self.python(),
+                like=before if before != copy else None,
+                dry_run=dry_run,
+            )
+            if not dry_run and copy != before:
+                write_private(last, copy.encode())
+        there = f"{self._ready().facts.home}/.rh/code/{copy}"
+        return Placed(there, mirrored.listing.generation, mirrored.report)
 
     def copy(
         self, source: str, dest: str, *, up: bool, contents: bool, filters: Sequence[str]
@@ -336,6 +354,10 @@ class SshHost:
         else:
             local = Path(dest).expanduser()
             download(self._session, source, local, contents=contents, filters=rules, python=python)
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:8]
 
 
 def _last_json(text: str) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from runhouse.cli import calls, clusters, machines, objects, runs, server
+from runhouse.cli import calls, clusters, machines, objects, runs, server, sync
 from runhouse.cli.output import print_line, use_plain_streams
 from runhouse.version import __version__
 
@@ -38,6 +38,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
     ),
     ("ssh", clusters.ssh, ("rh ssh box",)),
     ("run", clusters.run, ("rh run box -- nvidia-smi -L", "rh run box -- 'cd data && ls | wc -l'")),
+    ("sync", sync.sync, ("rh sync --dry-run", "rh sync box --path ~/project")),
     (
         "call",
         calls.call,

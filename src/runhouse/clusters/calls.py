@@ -17,6 +17,7 @@ from runhouse.client.aio import call_async
 from runhouse.client.client import Client
 from runhouse.client.endpoint import Target
 from runhouse.clusters import arguments
+from runhouse.clusters.companions import companions
 from runhouse.clusters.projects import project_of_modules
 from runhouse.errors import ObjectNotFoundError, PythonMismatchError
 from runhouse.registry.names import check_key
@@ -109,21 +110,30 @@ class Calls:
         """Return the client of the cluster's server."""
         return Client(self.host, self._settings)
 
-    def target(self, env: str, root: Path | None) -> tuple[Target, str]:
-        """Bring a project to the host, and say which worker runs its code.
+    def target(
+        self, env: str, root: Path | None, modules: Iterable[str] = ()
+    ) -> tuple[Target, str]:
+        """Bring a project, and others that it imports from, to the host; say which worker runs it.
 
         Args:
             env: Name of the env.
-            root: The project's directory here, or None when the code needs no files.
+            root: The project's directory here, or None when the code is in none.
+            modules: Modules that are needed beside those that the project's modules import.
 
         Returns:
             The target, and the project's directory on the host (empty for none).
         """
-        if root is None:
+        placed = [self.host.place(root)] if root is not None else []
+        imports: list[str] = []
+        for other in companions(root, modules):
+            placed.append(self.host.place(other.root))
+            base = PurePosixPath(placed[-1].directory)
+            imports += [str(base / top) for top in other.import_roots]
+        if not placed:
             return Target(env, Scope(python=self._python)), ""
-        placed = self.host.place(root)
-        scope = Scope(project=placed.directory, generation=placed.generation, python=self._python)
-        return Target(env, scope), placed.directory
+        generation = ".".join(each.generation for each in placed)
+        scope = Scope(placed[0].directory, generation, self._python, tuple(imports))
+        return Target(env, scope), placed[0].directory
 
     def define(self, target: Target, key: str, code: Code, pickled: bytes, name: str) -> None:
         """Tell a worker about a function or class.
@@ -294,7 +304,7 @@ class Calls:
         """
         pickled = dumps(value, what="the object")
         root, import_roots = project_of_modules(pickled.modules)
-        target, directory = self.target(env, root)
+        target, directory = self.target(env, root, pickled.modules)
         if pickled.by_value:
             self._check_python(target, "The object")
         if root is not None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 _MARKERS = (".git", "pyproject.toml")
+_INSTALLED = {"site-packages", "dist-packages"}  # also of other interpreters, through PYTHONPATH
 
 
 @lru_cache(maxsize=1)
@@ -31,6 +32,8 @@ def _installed_places() -> tuple[Path, ...]:
 
 def is_installed(path: Path) -> bool:
     """Tell whether a file belongs to the interpreter or to an installed package."""
+    if not _INSTALLED.isdisjoint(path.parts):
+        return True
     return any(path.is_relative_to(place) for place in _installed_places())
 
 
@@ -75,6 +78,23 @@ def homeless_modules() -> list[ModuleType]:
         if _too_wide(top) and project_root(top) is None:
             found.append(module)
     return found
+
+
+def project_of_directory(directory: Path) -> Path:
+    """Return the project of a directory, or the directory itself.
+
+    Raises:
+        ValueError: It is too wide to be one, as the home directory is.
+    """
+    path = directory.expanduser().resolve()
+    root = project_root(path) or loose_root(path)
+    if root is None:
+        msg = (
+            f"{path} is no project. It holds all that there is. Give a directory of its own to "
+            "what is to be sent."
+        )
+        raise ValueError(msg)
+    return root
 
 
 def import_root(module: str, path: Path) -> Path:

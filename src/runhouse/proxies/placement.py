@@ -75,7 +75,10 @@ class Placement:
         """
         self.cluster.up()
         self.calls = self.cluster.calls
-        self.target, self.directory = self.calls.target(self.target.env, self.source.root)
+        source = self.source
+        self.target, self.directory = self.calls.target(
+            self.target.env, source.root, source.modules
+        )
         self.define()
 
     def start(
@@ -139,7 +142,7 @@ def place(
     """
     cluster = find_cluster(to)
     source = source_of_name(code) if isinstance(code, str) else find_source(code)
-    target, directory = cluster.calls.target(cluster.env_name(env), source.root)
+    target, directory = cluster.calls.target(cluster.env_name(env), source.root, source.modules)
     placement = Placement(cluster, cluster.calls, target, source, directory, name)
     placement.define()
     return placement

@@ -21,10 +21,10 @@ from runhouse.clusters.projects import (
     project_root,
 )
 from runhouse.wire.messages import Code
-from runhouse.wire.pickling import dumps_whole, send_by_value, set_main_alias
+from runhouse.wire.pickling import in_one, send_by_value, set_main_alias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Set
     from types import ModuleType
 
 _HARMLESS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -42,6 +42,7 @@ class Source:
         file: For a script: its path, relative to `root`.
         import_roots: Directories for its imports, relative to `root`.
         pickled: The object itself when it goes by value.
+        modules: The modules that it then needs.
     """
 
     key: str
@@ -51,6 +52,7 @@ class Source:
     file: str = ""
     import_roots: tuple[str, ...] = ()
     pickled: bytes = b""
+    modules: Set[str] = frozenset()
 
     def on_host(self, directory: str) -> Code:
         """Return the same with paths of a host.
@@ -187,11 +189,13 @@ def _by_value(code: Callable[..., Any], file: Path | None) -> Source:
     root = project_root(here)
     for module in homeless_modules():
         send_by_value(module)
-    stream = dumps_whole(code, what="the function")
+    pickled = in_one(code, what="the function")
+    stream = bytes(pickled.body)
     digest = hashlib.sha256(stream).hexdigest()[:16]
     roots = import_roots(root, here) if root is not None else ()
     name = code.__qualname__.rpartition(".")[2]
-    return Source(f"{name}-{digest}", root, import_roots=roots, pickled=stream)
+    key = f"{name}-{digest}"
+    return Source(key, root, import_roots=roots, pickled=stream, modules=pickled.modules)
 
 
 @lru_cache(maxsize=64)

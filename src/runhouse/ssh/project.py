@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import os
-import subprocess
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runhouse.errors import SyncError
+from runhouse.ssh.ignored import Ignored, Verdict
 
 if TYPE_CHECKING:
-    import pathspec
+    from collections.abc import Iterator
 
 # Left out wherever they are, together with virtual environments.
 TOOL_FOLDERS = (
@@ -31,9 +29,6 @@ TOOL_FOLDERS = (
     ".nox",
 )
 _ENVIRONMENT_MARKS = ("pyvenv.cfg", "conda-meta")
-_GIT_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR")
-
-_IsIgnored = Callable[[str, bool], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +96,9 @@ class Listing:
 def list_project(root: Path) -> Listing:
     """List the files of a project directory.
 
-    Left out are what git ignores (by git itself in a work tree, else by the `.gitignore` files
-    found), `.git`, virtual environments and the caches of tools. Sockets and devices are no files.
+    Left out are what `.rhignore` files name, what git ignores (by git itself in a work tree or
+    submodule, else by the `.gitignore` files found), `.git`, virtual environments and the caches of
+    tools. Sockets and devices are no files.
 
     Args:
         root: The project's directory.
@@ -115,20 +111,10 @@ def list_project(root: Path) -> Listing:
     if not root.is_dir():
         msg = f"The project {root} cannot be listed. It is not a directory. Give one that exists."
         raise NotADirectoryError(msg)
-    by_git = _ignored_by_git(root)
-    is_ignored: _IsIgnored
-    if by_git is None:
-        is_ignored = _GitignoreFiles(root)
-    else:
-        names = by_git
-
-        def is_ignored(path: str, is_folder: bool) -> bool:
-            return path + "/" in names if is_folder else path in names
-
     files: list[FileEntry] = []
     ignored: list[str] = []
     try:
-        for entry in _walk(root, is_ignored):
+        for entry in _walk(root):
             if isinstance(entry, str):
                 ignored.append(entry)
             else:
@@ -144,81 +130,35 @@ def list_project(root: Path) -> Listing:
     return Listing(root, tuple(files), tuple(sorted(ignored)), total)
 
 
-def _walk(root: Path, is_ignored: _IsIgnored) -> Iterator[FileEntry | str]:
+def _walk(root: Path) -> Iterator[FileEntry | str]:
     """Give each file, and the path of each thing left out."""
-    pending = [""]
+    pending = [("", Ignored(root), False)]
     while pending:
-        prefix = pending.pop()
-        with os.scandir(root / prefix) as entries:
-            for entry in entries:
-                path = prefix + entry.name
-                if entry.is_dir(follow_symlinks=False):
-                    if entry.name in TOOL_FOLDERS:
-                        continue
-                    if is_ignored(path, True) or _is_environment(entry.path):
-                        yield path + "/"
-                    else:
-                        pending.append(path + "/")
-                elif is_ignored(path, False):
-                    yield path
-                elif entry.is_symlink():
-                    yield FileEntry(path, 0, entry.stat(follow_symlinks=False).st_mtime_ns)
-                elif entry.is_file(follow_symlinks=False):
-                    facts = entry.stat(follow_symlinks=False)
-                    yield FileEntry(path, facts.st_size, facts.st_mtime_ns)
+        prefix, ignored, inherited = pending.pop()
+        with os.scandir(root / prefix) as scanned:
+            entries = list(scanned)
+        if prefix and any(entry.name == ".git" for entry in entries):
+            ignored = ignored.in_repository(prefix)  # a submodule: its own git speaks of its files
+        for entry in entries:
+            path = prefix + entry.name
+            is_folder = entry.is_dir(follow_symlinks=False)
+            if is_folder and entry.name in TOOL_FOLDERS:
+                continue
+            if entry.name == ".git":
+                yield path  # of a submodule or a further work tree: says where its repository is
+                continue
+            verdict = ignored.verdict(path, is_folder, inherited)
+            if verdict is Verdict.LEFT_OUT or (is_folder and _is_environment(entry.path)):
+                yield path + "/" if is_folder else path
+            elif is_folder:
+                pending.append((path + "/", ignored, verdict is Verdict.SEARCHED))
+            elif entry.is_symlink():
+                yield FileEntry(path, 0, entry.stat(follow_symlinks=False).st_mtime_ns)
+            elif entry.is_file(follow_symlinks=False):
+                facts = entry.stat(follow_symlinks=False)
+                yield FileEntry(path, facts.st_size, facts.st_mtime_ns)
 
 
 def _is_environment(folder: str) -> bool:
     """Tell whether a folder is a virtual environment or a conda one."""
     return any(os.path.lexists(os.path.join(folder, mark)) for mark in _ENVIRONMENT_MARKS)  # noqa: PTH118 - called for each folder
-
-
-def _ignored_by_git(root: Path) -> frozenset[str] | None:
-    """Return what git ignores under a root, folders with a slash; None outside a work tree."""
-    command = ["git", "ls-files", "-oi", "--exclude-standard", "--directory", "-z"]
-    environment = {key: value for key, value in os.environ.items() if key not in _GIT_VARIABLES}
-    try:
-        answer = subprocess.run(
-            command, cwd=root, env=environment, capture_output=True, check=False
-        )
-    except FileNotFoundError:
-        return None
-    if answer.returncode:
-        return None
-    names = frozenset(os.fsdecode(name) for name in answer.stdout.split(b"\0") if name)
-    # The project is itself in an ignored folder of a repository around it, which says nothing.
-    return None if "./" in names else names
-
-
-class _GitignoreFiles:
-    """Answer from the `.gitignore` files of a tree, where the nearest one that says so decides."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._specs: dict[str, pathspec.GitIgnoreSpec | None] = {}
-
-    def __call__(self, path: str, is_folder: bool) -> bool:
-        """Tell whether a path is ignored; its parents must not be."""
-        subject = path + "/" if is_folder else path
-        cut = len(path)
-        while cut > 0:
-            cut = path.rfind("/", 0, cut)
-            spec = self._spec(path[: cut + 1])
-            if spec is not None:
-                verdict = spec.check_file(subject[cut + 1 :]).include
-                if verdict is not None:
-                    return verdict
-        return False
-
-    def _spec(self, folder: str) -> pathspec.GitIgnoreSpec | None:
-        if folder not in self._specs:
-            file = self._root / folder / ".gitignore"
-            try:
-                lines = os.fsdecode(file.read_bytes()).splitlines()
-            except OSError:
-                self._specs[folder] = None
-            else:
-                # Loaded here: code in a worker, which has no pathspec, imports this module too.
-                library = importlib.import_module("pathspec")
-                self._specs[folder] = library.GitIgnoreSpec.from_lines(lines)
-        return self._specs[folder]

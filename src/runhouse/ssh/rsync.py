@@ -71,6 +71,10 @@ class Rsync:
         delete: Whether to delete on the receiving side what the sending side does not have.
         filters: Further filter rules, as in `rsync --filter`.
         excludes: Patterns to leave out, any bytes; see `anchored`.
+        exact_times: Whether two files of one size are the same only if their times are so to the
+            nanosecond: an edit within the second of the last copy must not be missed.
+        like: A directory beside the receiving one, from which files that are the same are taken.
+        dry_run: Whether to copy nothing, and only count.
         on_progress: Called with each name that is transferred.
     """
 
@@ -78,11 +82,14 @@ class Rsync:
     delete: bool = False
     filters: Sequence[str] = ()
     excludes: Sequence[str] = ()
+    exact_times: bool = False
+    like: str | None = None
+    dry_run: bool = False
     on_progress: Callable[[str], None] | None = None
 
     def push(self, source: str, dest: str, *, make: str) -> Counts:
         """Copy to the host; `make` is the folder there to make before."""
-        return self._run([source, f"{_HOST}:{dest}"], make)
+        return self._run([source, f"{_HOST}:{dest}"], None if self.dry_run else make)
 
     def pull(self, source: str, dest: str) -> Counts:
         """Copy from the host."""
@@ -117,6 +124,12 @@ class Rsync:
         argv += ["-e", quoted_shell(session.shell_command()), "--rsync-path", _far_side(make)]
         if self.delete:
             argv.append("--delete")
+        if self.like is not None:
+            argv.append(f"--copy-dest=../{self.like}")
+        if self.dry_run:
+            argv.append("--dry-run")
+        if self.exact_times:
+            argv.append("--modify-window=-1")
         if self.on_progress is not None:
             argv.append("--out-format=+%n")
         argv += [f"--filter={rule}" for rule in self.filters]

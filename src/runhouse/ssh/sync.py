@@ -7,17 +7,17 @@ import mmap
 import os
 import tempfile
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 from weakref import WeakSet
 
-from runhouse.errors import CommandFailedError, SyncError, SyncSizeWarning
+from runhouse.errors import CommandFailedError, SyncError
 from runhouse.ssh import copying
 from runhouse.ssh.command import quote
 from runhouse.ssh.project import TOOL_FOLDERS, FileEntry, Listing, list_project
+from runhouse.ssh.project_size import check_size
 from runhouse.ssh.rsync import Counts, NoRsyncError, Rsync, anchored
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ __all__ = [
 
 _WITHOUT_RSYNC: WeakSet[Session] = WeakSet()
 _COPYING_SOURCE = Path(copying.__file__)
-_MEGABYTE = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +53,19 @@ class SyncReport:
     size_bytes: int
     deleted: int
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Mirrored:
+    """Say what of a project is on a host now, and what was done for it.
+
+    Attributes:
+        listing: What the project consists of.
+        report: What was copied.
+    """
+
+    listing: Listing
+    report: SyncReport
 
 
 def upload(
@@ -143,8 +155,14 @@ def download(
 
 
 def mirror_project(
-    session: Session, root: Path, dest: str, *, python: str | None = None
-) -> Listing:
+    session: Session,
+    root: Path,
+    dest: str,
+    *,
+    python: str | None = None,
+    like: str | None = None,
+    dry_run: bool = False,
+) -> Mirrored:
     """Make a directory on the host the same as a project here.
 
     What `list_project` leaves out is not sent, and stays on the host if it is there; all else that
@@ -155,25 +173,30 @@ def mirror_project(
         root: The project's directory.
         dest: Its copy on the host, made if need be.
         python: A Python >= 3.10 on the host, used where there is no rsync.
-
-    Returns:
-        What the project consists of.
+        like: A directory beside `dest` that may have the same files, which are taken from there.
+        dry_run: Whether to copy nothing, and only say what would be.
 
     Raises:
         ConnectError: There is no connection.
+        ProjectTooLargeError: It is larger than the settings allow.
         SyncError: Something could not be copied.
     """
+    started = time.monotonic()
     remote = _remote_path(dest)
     listing = list_project(root)
-    _warn_if_large(listing, session.settings.sync_warn_mb)
+    if not dry_run:
+        check_size(listing, session.settings)
     excludes = [f"{name}/" for name in TOOL_FOLDERS] + [anchored(path) for path in listing.ignored]
-    rsync = Rsync(session, delete=True, excludes=excludes)
+    rsync = Rsync(
+        session, delete=True, excludes=excludes, exact_times=True, like=like, dry_run=dry_run
+    )
     counts = _try_rsync(session, lambda: rsync.push(f"{listing.root}/", remote, make=remote))
     if counts is None:
         left_out, names = list(listing.ignored), list(TOOL_FOLDERS)
         wanted = copying.scan(str(listing.root), left_out, names)
-        _Copy(session, python, delete=True).push(listing.root, remote, wanted, left_out, names)
-    return listing
+        copy = _Copy(session, python, delete=True, dry_run=dry_run)
+        counts = copy.push(listing.root, remote, wanted, left_out, names)
+    return Mirrored(listing, _report(counts, started))
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +207,7 @@ class _Copy:
     python: str | None
     delete: bool = False
     filters: Sequence[str] = ()
+    dry_run: bool = False
 
     def push(
         self, local: Path, remote: str, wanted: Manifest, left_out: list[str], names: list[str]
@@ -191,7 +215,7 @@ class _Copy:
         _, there = self._scan(remote, left_out, names)
         changed = {path: row for path, row in wanted.items() if there.get(path) != row}
         removed = [path for path in there if path not in wanted] if self.delete else []
-        if changed or removed or not there:
+        if (changed or removed or not there) and not self.dry_run:
             with tempfile.TemporaryFile() as stream:
                 copying.pack(str(local), changed, removed, stream)
                 stream.flush()
@@ -330,20 +354,6 @@ def _check_filters(filters: object) -> None:
     if not all(isinstance(rule, str) for rule in filters):
         msg = "The filters cannot be used. One of them is not a text. Give a list of rules."
         raise TypeError(msg)
-
-
-def _warn_if_large(listing: Listing, limit_mb: float) -> None:
-    if listing.size_bytes <= limit_mb * _MEGABYTE:
-        return
-    folders = ", ".join(
-        f"{folder} ({size / _MEGABYTE:.0f} MB)" for folder, size in listing.largest_folders()
-    )
-    msg = (
-        f"The project {listing.root} has {listing.size_bytes / _MEGABYTE:.0f} MB to copy. "
-        f"Its largest folders are: {folders or 'none, the files are at its root'}. Leave out what "
-        "the host does not need with a .gitignore file, or raise RH_SYNC_WARN_MB."
-    )
-    warnings.warn(msg, SyncSizeWarning, stacklevel=3)
 
 
 def _mapped(file: IO[bytes]) -> memoryview:

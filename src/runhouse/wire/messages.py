@@ -223,11 +223,13 @@ class Scope:
         project: Directory on the host in which the worker runs, or empty for the home directory.
         generation: Changes when the project's code has changed; empty takes the worker as it is.
         python: Interpreter on the host, or empty for the one that the server runs in.
+        imports: Further directories on the host in which imports are looked for.
     """
 
     project: str = ""
     generation: str = ""
     python: str = ""
+    imports: Sequence[str] = ()
 
     def to_meta(self) -> dict[str, object]:
         """Return the message as a JSON object."""

@@ -13,7 +13,7 @@ import io
 import pickle
 import sys
 from dataclasses import dataclass
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
 from runhouse.errors import NotLoadableError, NotSerializableError, PythonMismatchError
@@ -22,7 +22,6 @@ from runhouse.wire.raised import reduce_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence, Set
-    from types import ModuleType
 
     from runhouse.wire.frames import Buffer, Frame
 
@@ -89,7 +88,7 @@ class _Pickler(_PicklerBase):  # type: ignore[misc]  # loaded by path: its type 
 
     Attributes:
         by_value: Whether a function or class has gone into the stream by value.
-        modules: The modules of the functions and classes that have gone by reference.
+        modules: The modules that have gone by reference, or whose functions or classes have.
     """
 
     by_value = False
@@ -101,6 +100,8 @@ class _Pickler(_PicklerBase):  # type: ignore[misc]  # loaded by path: its type 
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, BaseException):
             return reduce_error(obj)
+        if isinstance(obj, ModuleType):
+            self.modules.add(obj.__name__)
         if not isinstance(obj, (type, FunctionType)):
             return super().reducer_override(obj)
         name = obj.__qualname__
@@ -165,7 +166,7 @@ class Pickled:
         body: The pickle stream.
         buffers: Large buffers, outside of the stream.
         by_value: Whether code travels inside, which only the same minor Python version reads.
-        modules: The modules whose functions and classes it refers to.
+        modules: The modules that it refers to, itself or by their functions and classes.
     """
 
     body: Buffer

@@ -31,7 +31,7 @@ from runhouse.worker.connections import Connections
 from runhouse.worker.operations import Operations
 from runhouse.worker.run import Run, make_sleep_interruptible
 from runhouse.worker.runs import Runs
-from runhouse.worker.store import Objects
+from runhouse.worker.store import Objects, add_import_roots
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +55,7 @@ class Worker:
         self._waiting: dict[int, queue.SimpleQueue[dict[str, Any]]] = {}
         root = Path(os.environ["RH_SERVER_ROOT"])
         self._objects = Objects(self._tell_keys)
+        add_import_roots(json.loads(os.environ["RH_SCOPE"]).get("imports", ()))
         self._operations = Operations(self._objects, root / "objects", self._tell)
         self.inside = inside.Inside(
             worker_id=os.environ["RH_WORKER_ID"],
