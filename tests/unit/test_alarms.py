@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import threading
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,6 +14,9 @@ from runhouse.worker.alarms import Alarms
 from runhouse.worker.outbox import Mailbox
 from runhouse.worker.run import Run
 from tests.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def make_run() -> Run:
@@ -22,7 +27,7 @@ def make_run() -> Run:
 def test_runs_are_acted_on_in_the_order_of_their_times() -> None:
     due: list[Run] = []
     alarms = Alarms(due.append)
-    runs = {after_s: make_run() for after_s in (0.09, 0.03, 0.0, 0.06)}
+    runs = {after_s: make_run() for after_s in (0.9, 0.3, 0.0, 0.6)}
     for after_s, run in runs.items():
         alarms.begin(run, after_s)
     wait_until(lambda: len(due) == 4)
@@ -83,3 +88,65 @@ def test_a_time_of_many_years_keeps_no_other_from_being_watched(after_s: float) 
     wait_until(lambda: due, timeout_s=5)
     assert due == [soon]
     assert len(alarms) == 1
+
+
+@pytest.fixture
+def busy_collector() -> Iterator[None]:
+    """Let the collector of garbage run all the time, and in it other threads."""
+    before = gc.get_threshold()
+    pause = threading.Event()
+
+    def give_way(phase: str, info: dict[str, int]) -> None:
+        del phase, info
+        pause.wait(0.001)
+
+    gc.callbacks.append(give_way)
+    gc.set_threshold(700)
+    yield
+    gc.set_threshold(*before)
+    gc.callbacks.remove(give_way)
+
+
+def test_times_that_begin_and_end_meanwhile_do_not_stop_the_watch(
+    request: pytest.FixtureRequest,
+) -> None:
+    due: list[Run] = []
+    alarms = Alarms(due.append)
+    kept = [make_run() for _ in range(3000)]  # more than tuples are kept ready
+    for run in kept:
+        alarms.begin(run, 60)
+    passing = [make_run() for _ in range(20)]
+    request.getfixturevalue("busy_collector")
+
+    def call_in() -> None:
+        for number in range(200):
+            alarms.begin(passing[number % 20], 0.001)
+            alarms.end(passing[number % 20])
+
+    callers = [threading.Thread(target=call_in) for _ in range(3)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    last = make_run()
+    alarms.begin(last, 0.0)
+    wait_until(lambda: last in due)
+
+
+def test_an_alarm_that_fails_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    due: list[Run] = []
+
+    def act(run: Run) -> None:
+        if not due:
+            due.append(run)
+            msg = "as expected"
+            raise RuntimeError(msg)
+        due.append(run)
+
+    alarms = Alarms(act)
+    first, second = make_run(), make_run()
+    alarms.begin(first, 0.0)
+    wait_until(lambda: due == [first])
+    alarms.begin(second, 0.0)
+    wait_until(lambda: due == [first, second])
+    assert "the alarm of run id failed" in caplog.text

@@ -8,6 +8,7 @@ calls come in faster.
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import queue
 import threading
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from runhouse.worker.run import Run
 
+log = logging.getLogger(__name__)
 
 _LONGEST_S = 24 * 3600.0
 
@@ -62,18 +64,27 @@ class Alarms:
         while True:
             for run in self._due():
                 if self._deadlines.pop(run, None) is not None:  # it may have been ended meanwhile
-                    self._act(run)
+                    self._try(run)
             self._sleep()
+
+    def _try(self, run: Run) -> None:
+        """Act on a run; what fails is told in the log, and later alarms still go off."""
+        try:
+            self._act(run)
+        except Exception:
+            log.exception("the alarm of run %s failed", run.id)
 
     def _due(self) -> list[Run]:
         """Return the runs whose time is up, the first one first."""
         now = time.monotonic()
-        due = [(run, at) for run, at in list(self._deadlines.items()) if at <= now]
+        # A copy is made in one step. To list the items is not: each makes a tuple, at which the
+        # collector of garbage may run, and with it other code and threads.
+        due = [(run, at) for run, at in self._deadlines.copy().items() if at <= now]
         return [run for run, _ in sorted(due, key=lambda item: item[1])]
 
     def _sleep(self) -> None:
         """Wait until the first time is up, or one begins that is up earlier."""
-        first = min(list(self._deadlines.values()), default=math.inf)
+        first = min(self._deadlines.copy().values(), default=math.inf)
         self._wakes_at = first
         left_s = first - time.monotonic()
         with contextlib.suppress(queue.Empty):
