@@ -134,6 +134,41 @@ def test_an_edit_within_the_second_of_the_last_copy_is_not_missed(
     assert (copy / "quick.py").read_text() == "def f(): return 2\n"
 
 
+def test_objects_of_older_code_are_told_once(
+    box: Machine, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = "class C:\n    def version(self): return {}\ndef f(): return {}\n"
+    root = write(folder / "app", aging=text.format(1, 1))
+    module = importlib.import_module("aging")
+    cluster = rh.cluster("box", host="box")
+    old = rh.module(module.C).to(cluster)(name="old-one")
+    (root / "aging.py").write_text(text.format(22, 22))
+    code = rh.function(module.f).to(cluster)
+    assert (code(), code(), old.version()) == (22, 22, 1)
+    told = [each.getMessage() for each in caplog.records if each.name == "runhouse.client.client"]
+    assert len(told) == 1
+    assert "these objects keep the code that they were made of: old-one." in told[0]
+    new = rh.module(module.C).to(cluster)(name="old-one")
+    assert new.version() == 22
+    (root / "aging.py").write_text(text.format(333, 333))
+    assert rh.function(module.f).to(cluster)() == 333
+    told = [each.getMessage() for each in caplog.records if each.name == "runhouse.client.client"]
+    assert len(told) == 2, "it is told again after the next edit"
+
+
+def test_the_newest_definition_of_a_notebook_wins(box: Machine) -> None:
+    del box
+    cell: dict[str, Any] = {"__name__": "__main__"}
+    cluster = rh.cluster("box", host="box")
+    for version in (1, 2):
+        exec(f"step = {version}\ndef f(): return step", cell)  # noqa: S102 - as a notebook does
+        exec("class C:\n    def now(self): return step", cell)  # noqa: S102
+        function = rh.function(cell["f"]).to(cluster)
+        assert function() == version
+        assert rh.module(cell["C"]).to(cluster)(name="thing").now() == version
+    assert cluster.call("f", "") == 2, "under its name it is the newest one"
+
+
 def test_too_large_a_project_is_refused_and_what_is_there_stays(
     box: Machine, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import select
 import threading
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 # How long a new call tries to get through to a server that is said to run.
 _FRESH_ATTEMPTS_S = 3.0
+log = logging.getLogger(__name__)
+# Workers, and objects of older code of which somebody here has been told when coming to them.
+_told: set[tuple[str, str]] = set()
 
 
 class Client:
@@ -162,7 +166,17 @@ class Client:
         )
 
     def _greet(self, target: Target) -> Connection:
-        return greet(self.endpoint, target, self.settings.start_timeout_s + 5)
+        connection = greet(self.endpoint, target, self.settings.start_timeout_s + 5)
+        untold = [key for key in connection.outdated if (connection.worker_id, key) not in _told]
+        if untold:
+            _told.update((connection.worker_id, key) for key in untold)
+            log.warning(
+                "On %s the code has changed, but these objects keep the code that they were made "
+                "of: %s. Make them again, or delete them, when they are to have the new one.",
+                self.endpoint.host,
+                ", ".join(untold),
+            )
+        return connection
 
     def reopen(self, target: Target, run_id: str, within_s: float) -> Connection:
         """Open another connection for a call that was sent before.

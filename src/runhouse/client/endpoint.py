@@ -17,6 +17,7 @@ from runhouse.errors import (
     WorkerStartError,
 )
 from runhouse.wire.messages import (
+    OUTDATED_HEADER,
     PROTOCOL,
     PYTHON_HEADER,
     SCOPE_HEADER,
@@ -27,6 +28,7 @@ from runhouse.wire.messages import (
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Sequence
 
 _CHUNK = 16 * 1024
 
@@ -105,11 +107,13 @@ class Connection:
         worker_id: The worker at its other end; empty when the server itself sends what a run has
             left.
         python: That worker's Python version, for example `"3.11.7"`.
+        outdated: Keys of objects in workers whose code this one's has replaced.
     """
 
     sock: socket.socket
     worker_id: str
     python: str
+    outdated: Sequence[str] = ()
 
 
 def greet(endpoint: Endpoint, target: Target, timeout_s: float, run_id: str = "") -> Connection:
@@ -138,7 +142,9 @@ def greet(endpoint: Endpoint, target: Target, timeout_s: float, run_id: str = ""
     except BaseException:
         sock.close()
         raise
-    return Connection(sock, headers[WORKER_HEADER.lower()], headers[PYTHON_HEADER.lower()])
+    outdated = json.loads(headers.get(OUTDATED_HEADER.lower(), "[]"))
+    worker_id, python = headers[WORKER_HEADER.lower()], headers[PYTHON_HEADER.lower()]
+    return Connection(sock, worker_id, python, tuple(outdated))
 
 
 def _welcome(endpoint: Endpoint, sock: socket.socket, run_id: str) -> dict[str, str]:

@@ -25,10 +25,18 @@ from runhouse.server.keys import Keys, WakeError
 from runhouse.server.names import RULE, is_name
 from runhouse.server.worker import Worker
 from runhouse.wire import frames, stored
-from runhouse.wire.messages import PROTOCOL, PYTHON_HEADER, SCOPE_HEADER, WORKER_HEADER, Scope
+from runhouse.wire.messages import (
+    OUTDATED_HEADER,
+    PROTOCOL,
+    PYTHON_HEADER,
+    SCOPE_HEADER,
+    WORKER_HEADER,
+    Scope,
+)
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Sequence
     from pathlib import Path
 
     from runhouse.server.runs import Runs
@@ -130,7 +138,8 @@ class DataSocket:
                     return
                 loop = asyncio.get_running_loop()
                 if isinstance(worker, Worker):
-                    await loop.sock_sendall(sock, _welcome(worker.id, worker.python))
+                    outdated = self._parts.keys.outdated_by(worker)
+                    await loop.sock_sendall(sock, _welcome(worker.id, worker.python, outdated))
                     self._workers.hand_over(worker, sock)
                 else:
                     await loop.sock_sendall(sock, _welcome("", platform.python_version()))
@@ -227,10 +236,11 @@ class DataSocket:
         await asyncio.get_running_loop().sock_sendall(sock, head.encode() + body)
 
 
-def _welcome(worker_id: str, python: str) -> bytes:
+def _welcome(worker_id: str, python: str, outdated: Sequence[str] = ()) -> bytes:
+    more = f"{OUTDATED_HEADER}: {json.dumps(outdated)}\r\n" if outdated else ""
     return (
         f"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: {PROTOCOL}\r\n"
-        f"{WORKER_HEADER}: {worker_id}\r\n{PYTHON_HEADER}: {python}\r\n\r\n"
+        f"{WORKER_HEADER}: {worker_id}\r\n{PYTHON_HEADER}: {python}\r\n{more}\r\n"
     ).encode()
 
 

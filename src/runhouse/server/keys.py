@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from runhouse.wire.messages import Death
 
 
+_MOST_NAMED = 10
+
+
 class WakeError(Exception):
     """Report an object on disk that could not be loaded."""
 
@@ -76,6 +79,19 @@ class Keys:
             {"key": entry.key, "env": entry.env, "type": entry.type}
             for entry in self._index.entries(env)
         ]
+
+    def outdated_by(self, worker: Worker) -> list[str]:
+        """Return objects, the first few, in workers whose code this one's has replaced."""
+        older = {
+            each.id
+            for each in self._workers.alive()
+            if each.retired and (each.env, each.scope.project) == (worker.env, worker.scope.project)
+        }
+        if worker.retired or not older:
+            return []
+        self._workers.read_all()
+        entries = self._index.entries(worker.env)
+        return [entry.key for entry in entries if entry.worker_id in older][:_MOST_NAMED]
 
     async def locate(self, key: str) -> Worker | None:
         """Return the worker that holds an object; one on disk is loaded first.

@@ -27,6 +27,8 @@ PROTOCOL = "runhouse-frames/1"
 WORKER_HEADER = "Runhouse-Worker"
 SCOPE_HEADER = "Runhouse-Scope"
 PYTHON_HEADER = "Runhouse-Python"
+# Names objects, as a JSON array, whose code is older than that of the worker that one has come to.
+OUTDATED_HEADER = "Runhouse-Outdated"
 # The type in the last event of a run whose worker or server ended before it did.
 LOST = "runhouse.errors.RunLostError"
 
