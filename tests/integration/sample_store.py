@@ -144,6 +144,15 @@ def fail_in_group() -> None:
     raise group("several", [ValueError("one"), SampleError(2, hint="more")])
 
 
+def fail_in_group_unknown() -> None:
+    """Raise a group, one of whose members is of a class that the client cannot import."""
+    group = getattr(builtins, "ExceptionGroup", ValueError)
+    unknown = make_module().Thing("unknown here")
+    raise group(
+        "several", [KeyError("one"), group("inner", [unknown, SampleError(2, hint="more")])]
+    )
+
+
 def fail_from_a_lock() -> None:
     """Raise an exception whose cause cannot be pickled."""
     try:

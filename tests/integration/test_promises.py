@@ -143,6 +143,13 @@ def test_an_exception_group_arrives_with_its_members(cluster: rh.Cluster) -> Non
     members = caught.value.exceptions  # type: ignore[attr-defined]
     assert [type(error) for error in members] == [ValueError, sample.SampleError]
     assert members[1].hint == "more"
+    with pytest.raises(Exception, match="several") as partly:
+        rh.function(sample_store.fail_in_group_unknown).to(cluster)()
+    first, inner = partly.value.exceptions  # type: ignore[attr-defined]
+    assert (type(first), inner.message) == (KeyError, "inner")
+    stands_in, known = inner.exceptions
+    assert (type(stands_in), stands_in.type_name) == (RemoteError, "only_on_the_host.Thing")
+    assert (type(known), known.hint) == (sample.SampleError, "more")
 
 
 def test_values_that_are_not_plain_data(cluster: rh.Cluster) -> None:

@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 
     from runhouse.wire.frames import Frame
 
-# How it follows from the one before, its type, its message, and its pickle: empty for none.
-_Link: TypeAlias = tuple[str, str, str, bytes]
+# How it follows from the one before, its type, its message, its pickle (empty for none), and of a
+# group its members, for where the whole of it cannot be loaded.
+_Link: TypeAlias = "tuple[str, str, str, bytes, list[_Link]]"
+_GROUP: Any = getattr(builtins, "BaseExceptionGroup", ())  # it came with Python 3.11
 _OWN_PACKAGE = str(Path(__file__).parents[1]) + os.sep
 
 
@@ -93,13 +95,22 @@ def dump_error(error: BaseException) -> tuple[dict[str, object], Pickled]:
     meta: dict[str, object] = {**_described(error), "traceback": format_error(error)}
     links: list[_Link] = []
     for how, link in _chain(error):
-        described = _described(link)
-        pickled = _pickled(_sendable(link))
-        if pickled is not None and pickled.by_value:
-            meta |= by_value_meta(pickled)
-        body = bytes(pickled.body) if pickled is not None else b""
-        links.append((how, described["type"], described["message"], body))
+        links.append(_dump_link(how, link, meta))
     return meta, dumps(links)
+
+
+def _dump_link(how: str, error: BaseException, meta: dict[str, object]) -> _Link:
+    """Describe one exception of a chain, or one member of a group."""
+    described = _described(error)
+    pickled = _pickled(_sendable(error))
+    if pickled is not None and pickled.by_value:
+        meta |= by_value_meta(pickled)
+    body = bytes(pickled.body) if pickled is not None else b""
+    members: list[_Link] = []
+    if isinstance(error, _GROUP):
+        described["message"] = cast("Any", error).message
+        members = [_dump_link("member", member, meta) for member in cast("Any", error).exceptions]
+    return how, described["type"], described["message"], body, members
 
 
 def _described(error: BaseException) -> dict[str, str]:
@@ -112,10 +123,9 @@ def _described(error: BaseException) -> dict[str, str]:
 def _sendable(error: BaseException) -> BaseException:
     """Return an exception, or a group with stand-ins for members that cannot be pickled."""
     members: Sequence[BaseException] = getattr(error, "exceptions", ())
-    group = getattr(builtins, "BaseExceptionGroup", ())  # it came with Python 3.11
-    if not isinstance(error, group) or all(_pickled(member) for member in members):
+    if not isinstance(error, _GROUP) or all(_pickled(member) for member in members):
         return error
-    told = [_sendable(m) if isinstance(m, group) or _pickled(m) else _stand_in(m) for m in members]
+    told = [_sendable(m) if isinstance(m, _GROUP) or _pickled(m) else _stand_in(m) for m in members]
     derived: BaseException = cast("Any", error).derive(told)
     return derived
 
@@ -153,7 +163,7 @@ def load_error(frame: Frame) -> BaseException:
     is_ours = frame.meta.get("python", python_here()) == python_here()
     links: list[_Link] = loads_frame(frame) if len(frame.body) else []
     if not links:
-        links = [("", str(frame.meta.get("type")), str(frame.meta.get("message")), b"")]
+        links = [("", str(frame.meta.get("type")), str(frame.meta.get("message")), b"", [])]
     error = last = _load_link(links[0], text, is_ours=is_ours)
     for link in links[1:]:
         inner = _load_link(link, "", is_ours=is_ours)
@@ -165,8 +175,11 @@ def load_error(frame: Frame) -> BaseException:
 
 def _load_link(link: _Link, text: str, *, is_ours: bool) -> BaseException:
     """Rebuild one exception of a chain, or stand in for it."""
-    _, type_name, message, body = link
+    _, type_name, message, body, members = link
     if body and is_ours:
         with suppress(Exception):  # its class is not known here, or refuses
             return cast("BaseException", loads(body))
+    if members and _GROUP:
+        inner = [_load_link(member, "", is_ours=is_ours) for member in members]
+        return cast("BaseException", _GROUP(message, inner))
     return RemoteError(f"{type_name}: {message}", type_name=type_name, remote_traceback=text)
