@@ -247,7 +247,7 @@ def test_others_are_told_in_words(error: Exception) -> None:
 def test_a_class_unknown_here_is_told_in_words() -> None:
     meta = {"type": "gone.Error", "message": "text", "traceback": "tb"}
     body = b"\x80\x04\x8c\x04gone\x94\x8c\x05Error\x94\x93\x94."
-    links = pickling.dumps([("", "gone.Error", "text", body)]).body
+    links = pickling.dumps([("", "gone.Error", "text", body, [])]).body
     back = exceptions.load_error(Frame(Kind.ERROR, dict(meta), links))
     assert isinstance(back, RemoteError)
     assert (back.type_name, back.remote_traceback, str(back)) == (

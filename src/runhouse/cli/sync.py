@@ -35,7 +35,7 @@ def sync(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Copy the project of a directory to a cluster, as a call of its code does.
+    """Copy the project of a directory to a cluster, as a call does.
 
     The project is the nearest directory with .git or pyproject.toml, else the directory itself.
     What git ignores, and what .rhignore files name, stays here.
