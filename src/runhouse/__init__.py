@@ -21,152 +21,60 @@ if TYPE_CHECKING:
     from runhouse.client.reference import Reference as Reference
     from runhouse.client.run import Run as Run
     from runhouse.clusters.cluster import Cluster as Cluster
-    from runhouse.clusters.factory import cluster as cluster
-    from runhouse.clusters.factory import ondemand_cluster as ondemand_cluster
+    from runhouse.clusters.factory import cluster as cluster, ondemand_cluster as ondemand_cluster
     from runhouse.clusters.here import here as here
     from runhouse.clusters.on_demand import OnDemandCluster as OnDemandCluster
     from runhouse.clusters.status import ClusterStatus as ClusterStatus
     from runhouse.errors import (
         ArgumentsError as ArgumentsError,
-    )
-    from runhouse.errors import (
         AuthenticationError as AuthenticationError,
-    )
-    from runhouse.errors import (
         BootstrapError as BootstrapError,
-    )
-    from runhouse.errors import (
         CallError as CallError,
-    )
-    from runhouse.errors import (
         CapacityError as CapacityError,
-    )
-    from runhouse.errors import (
         CloudCredentialsError as CloudCredentialsError,
-    )
-    from runhouse.errors import (
         ClusterError as ClusterError,
-    )
-    from runhouse.errors import (
         ClusterLostError as ClusterLostError,
-    )
-    from runhouse.errors import (
         ClusterNotFoundError as ClusterNotFoundError,
-    )
-    from runhouse.errors import (
         ClusterNotUpError as ClusterNotUpError,
-    )
-    from runhouse.errors import (
         CommandFailedError as CommandFailedError,
-    )
-    from runhouse.errors import (
         CommandTimeoutError as CommandTimeoutError,
-    )
-    from runhouse.errors import (
         ConnectError as ConnectError,
-    )
-    from runhouse.errors import (
         HostKeyChangedError as HostKeyChangedError,
-    )
-    from runhouse.errors import (
         HostNotWritableError as HostNotWritableError,
-    )
-    from runhouse.errors import (
         HostUnreachableError as HostUnreachableError,
-    )
-    from runhouse.errors import (
         InvalidNameError as InvalidNameError,
-    )
-    from runhouse.errors import (
         LaunchError as LaunchError,
-    )
-    from runhouse.errors import (
         MethodNotFoundError as MethodNotFoundError,
-    )
-    from runhouse.errors import (
         NotLoadableError as NotLoadableError,
-    )
-    from runhouse.errors import (
         NotSerializableError as NotSerializableError,
-    )
-    from runhouse.errors import (
         NoUsablePythonError as NoUsablePythonError,
-    )
-    from runhouse.errors import (
         ObjectNotFoundError as ObjectNotFoundError,
-    )
-    from runhouse.errors import (
         ProjectTooLargeError as ProjectTooLargeError,
-    )
-    from runhouse.errors import (
         PythonMismatchError as PythonMismatchError,
-    )
-    from runhouse.errors import (
         QueueFullError as QueueFullError,
-    )
-    from runhouse.errors import (
         QuotaError as QuotaError,
-    )
-    from runhouse.errors import (
         RecordError as RecordError,
-    )
-    from runhouse.errors import (
         RemoteError as RemoteError,
-    )
-    from runhouse.errors import (
         ResourcesError as ResourcesError,
-    )
-    from runhouse.errors import (
         RunCancelledError as RunCancelledError,
-    )
-    from runhouse.errors import (
         RunExistsError as RunExistsError,
-    )
-    from runhouse.errors import (
         RunhouseError as RunhouseError,
-    )
-    from runhouse.errors import (
         RunLostError as RunLostError,
-    )
-    from runhouse.errors import (
         RunNotFoundError as RunNotFoundError,
-    )
-    from runhouse.errors import (
         RunTimeoutError as RunTimeoutError,
-    )
-    from runhouse.errors import (
         ServerBusyError as ServerBusyError,
-    )
-    from runhouse.errors import (
         ServerLostError as ServerLostError,
-    )
-    from runhouse.errors import (
         ServerStartError as ServerStartError,
-    )
-    from runhouse.errors import (
         SettingsError as SettingsError,
-    )
-    from runhouse.errors import (
         SkyServerError as SkyServerError,
-    )
-    from runhouse.errors import (
         StoreFullError as StoreFullError,
-    )
-    from runhouse.errors import (
         SyncError as SyncError,
-    )
-    from runhouse.errors import (
         SyncSizeWarning as SyncSizeWarning,
-    )
-    from runhouse.errors import (
         WorkerDiedError as WorkerDiedError,
-    )
-    from runhouse.errors import (
         WorkerStartError as WorkerStartError,
     )
     from runhouse.proxies import run as run
-    from runhouse.proxies.function import Function as Function
-    from runhouse.proxies.function import function as function
+    from runhouse.proxies.function import Function as Function, function as function
     from runhouse.proxies.module import Module as Module
     from runhouse.proxies.remote_class import module as module
     from runhouse.version import __version__ as __version__

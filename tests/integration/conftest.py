@@ -11,16 +11,19 @@ import pytest
 
 import runhouse as rh
 from tests.rigs.cut_line import CutLine
-from tests.rigs.fixtures import bare_machine as bare_machine
-from tests.rigs.fixtures import client as client
-from tests.rigs.fixtures import client_settings as client_settings
-from tests.rigs.fixtures import default_spec, running
-from tests.rigs.fixtures import inner_machine as inner_machine
-from tests.rigs.fixtures import machine as machine
-from tests.rigs.fixtures import make_machine as make_machine
-from tests.rigs.fixtures import no_ssh_is_left as no_ssh_is_left
-from tests.rigs.fixtures import password_machine as password_machine
-from tests.rigs.fixtures import ssh_config as ssh_config
+from tests.rigs.fixtures import (
+    bare_machine as bare_machine,
+    client as client,
+    client_settings as client_settings,
+    default_spec,
+    inner_machine as inner_machine,
+    machine as machine,
+    make_machine as make_machine,
+    no_ssh_is_left as no_ssh_is_left,
+    password_machine as password_machine,
+    running,
+    ssh_config as ssh_config,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

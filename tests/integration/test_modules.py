@@ -28,8 +28,7 @@ from tests.integration.sample_modules import (
     Tally,
     WideShelf,
 )
-from tests.rigs.modules import calls_of, holds, make
-from tests.rigs.modules import shelf as shelf
+from tests.rigs.modules import calls_of, holds, make, shelf as shelf
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:

@@ -38,8 +38,7 @@ from tests.integration.sample_modules import (
     make_here,
 )
 from tests.rigs.fixtures import default_spec
-from tests.rigs.modules import holds, make
-from tests.rigs.modules import shelf as shelf
+from tests.rigs.modules import holds, make, shelf as shelf
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:

@@ -11,8 +11,7 @@ from functools import partial
 from typing import Any, Literal, Union
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from runhouse.errors import ArgumentsError, MethodNotFoundError
 from runhouse.worker.arguments import fit_json, fit_texts

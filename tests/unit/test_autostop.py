@@ -12,8 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from runhouse.server.autostop import NEVER, Autostop, Keeper, Setting, run_pulse
 from runhouse.server.journals import Journals

@@ -13,8 +13,7 @@ from runhouse.wire import frames
 from runhouse.wire.frames import Frame
 from runhouse.wire.messages import Call, Kind
 from runhouse.wire.pickling import dumps
-from tests.unit.hosting import Host, value
-from tests.unit.hosting import host as host
+from tests.unit.hosting import Host, host as host, value
 from tests.unit.wiring import read
 from tests.waiting import wait_until
 

@@ -11,8 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from runhouse.server.processes import WorkerTrees, parse_stat, read_processes
 from tests.waiting import is_running, wait_until

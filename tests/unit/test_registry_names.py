@@ -6,8 +6,7 @@ import re
 import string
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from runhouse.errors import InvalidNameError
 from runhouse.registry.names import RESERVED, check_name, is_name

@@ -15,8 +15,7 @@ from runhouse.wire import frames
 from runhouse.wire.frames import Frame
 from runhouse.wire.messages import Call, Kind
 from runhouse.wire.pickling import dumps, loads_frame
-from tests.unit.hosting import Host, error, rest
-from tests.unit.hosting import host as host
+from tests.unit.hosting import Host, error, host as host, rest
 from tests.unit.wiring import read
 
 if TYPE_CHECKING:

@@ -6,8 +6,7 @@ import subprocess
 import threading
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from runhouse.clusters.calls import call_options
 from runhouse.wire.messages import Call

@@ -7,8 +7,7 @@ import subprocess
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from runhouse.ssh.command import as_line, check_arguments, quote, wrapped
 

@@ -8,8 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from runhouse import settings
 from runhouse.errors import ProjectTooLargeError, SyncSizeWarning

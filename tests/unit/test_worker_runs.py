@@ -18,8 +18,7 @@ from runhouse.wire import frames
 from runhouse.wire.frames import Frame
 from runhouse.wire.messages import Call, Kind, RunInfo
 from runhouse.wire.pickling import dumps
-from tests.unit.hosting import Host, error, recorded, rest, value
-from tests.unit.hosting import host as host
+from tests.unit.hosting import Host, error, host as host, recorded, rest, value
 from tests.unit.wiring import full_disk, read
 from tests.waiting import wait_until
 

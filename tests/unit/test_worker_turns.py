@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from runhouse.errors import QueueFullError, RunCancelledError
 from runhouse.wire.messages import Call, Limits
-from tests.unit.hosting import Host, error, recorded, rest, value
-from tests.unit.hosting import host as host
+from tests.unit.hosting import Host, error, host as host, recorded, rest, value
 from tests.unit.wiring import read
 from tests.waiting import wait_until
 
