@@ -19,7 +19,7 @@ import runhouse as rh
 from bench.local import seconds
 from bench.machines import box as machine
 from bench.rows import Row
-from bench.starts import run
+from bench.starts import run, time_first_line
 
 if TYPE_CHECKING:
     from tests.rigs.client import Client
@@ -67,20 +67,7 @@ class _Project:
         """Run the script after an edit, and return how long its result took."""
         wanted = self.edit()
         environment = client.environment(RH_HOME=f"{home}/rh", RH_SSH_PERSIST_S="600")
-        began = time.perf_counter()
-        with subprocess.Popen(
-            [sys.executable, "script.py"],
-            cwd=self.root,
-            env=environment,
-            stdout=subprocess.PIPE,
-            text=True,
-        ) as process:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            took = time.perf_counter() - began
-            assert line == wanted, f"the result was {line!r}"
-            process.wait(120)
-        return took
+        return time_first_line([sys.executable, "script.py"], wanted, self.root, environment)
 
 
 _AUTHOR = ("-c", "user.name=bench", "-c", "user.email=bench@localhost")

@@ -49,15 +49,22 @@ def first_result(home: str, *words: str, **variables: str) -> float:
         (project / "pyproject.toml").touch()
     environment = os.environ | {"RH_HOME": f"{home}/rh"} | variables
     command = [sys.executable, _SCRIPT.name, *words]
+    return time_first_line(command, "21\n", project, environment)
+
+
+def time_first_line(
+    command: list[str], wanted: str, cwd: Path, environment: dict[str, str]
+) -> float:
+    """Run a program to its end, and return how long it took to print its first line."""
     began = time.perf_counter()
     with subprocess.Popen(
-        command, cwd=project, env=environment, stdout=subprocess.PIPE, text=True
+        command, cwd=cwd, env=environment, stdout=subprocess.PIPE, text=True
     ) as process:
         try:
             assert process.stdout is not None
             line = process.stdout.readline()
             took = time.perf_counter() - began
-            assert line == "21\n", f"the first result was {line!r}"
+            assert line == wanted, f"the first result was {line!r}"
             process.wait(_LONGEST_S)
         except BaseException:
             process.terminate()

@@ -7,7 +7,6 @@ import importlib
 import json
 import os
 import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +16,7 @@ from runhouse import settings
 from tests.rigs import interpreters
 from tests.rigs.cli import Cli, environment
 from tests.rigs.fixtures import default_spec
+from tests.rigs.imports import taken_back
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,12 +41,9 @@ def box(make_machine: MakeMachine, client_settings: Client) -> Iterator[Machine]
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Give a directory whose modules are forgotten at the end."""
-    before = set(sys.modules)
     monkeypatch.syspath_prepend(str(tmp_path / "app"))
-    yield tmp_path
-    for name in set(sys.modules) - before:
-        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
-            del sys.modules[name]
+    with taken_back(tmp_path):
+        yield tmp_path
 
 
 def write(root: Path, **files: str) -> Path:

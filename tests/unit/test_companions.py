@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from runhouse.clusters.companions import Companion, companions
+from tests.rigs.imports import taken_back
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,11 +20,8 @@ if TYPE_CHECKING:
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Give a directory with projects, below a home of its own; what is imported is forgotten."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    before = set(sys.modules)
-    yield tmp_path / "work"
-    for name in set(sys.modules) - before:
-        del sys.modules[name]
-    importlib.invalidate_caches()
+    with taken_back(tmp_path):
+        yield tmp_path / "work"
 
 
 def _project(monkeypatch: pytest.MonkeyPatch, root: Path, top: str = "", **files: str) -> Path:

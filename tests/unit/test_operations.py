@@ -18,6 +18,7 @@ from runhouse.wire.pickling import dumps, dumps_whole
 from runhouse.worker import inside
 from runhouse.worker.operations import Operations
 from runhouse.worker.store import Objects, memory_in_use, type_name
+from tests.rigs.imports import taken_back
 from tests.unit.wiring import full_disk
 
 if TYPE_CHECKING:
@@ -98,15 +99,12 @@ def _arguments(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[Host]:
     """Give a worker's parts, with a counter, and take back what is imported."""
-    path, modules = sys.path[:], set(sys.modules)
     made = Host(tmp_path / "objects")
     made.objects.define("Counter", Counter)
     made.objects.put("counter", Counter(3))
     made.changes.clear()
-    yield made
-    sys.path[:] = path
-    for name in set(sys.modules) - modules:
-        del sys.modules[name]
+    with taken_back(tmp_path):
+        yield made
 
 
 # -- definitions ------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import pytest
 from runhouse.errors import ObjectNotFoundError
 from runhouse.wire.messages import Code
 from runhouse.worker.store import Objects, add_import_roots, attribute_names, load_code
+from tests.rigs.imports import taken_back
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,13 +20,10 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(autouse=True)
-def imports_as_before() -> Iterator[None]:
+def imports_as_before(tmp_path: Path) -> Iterator[None]:
     """Take back what a test has imported."""
-    path, modules = sys.path[:], set(sys.modules)
-    yield
-    sys.path[:] = path
-    for name in set(sys.modules) - modules:
-        del sys.modules[name]
+    with taken_back(tmp_path):
+        yield
 
 
 def test_a_module_is_imported_from_its_root(tmp_path: Path) -> None:

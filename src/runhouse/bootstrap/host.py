@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runhouse.server.daemon import ServerInfo
+    from runhouse.ssh.project import Listing
     from runhouse.ssh.sync import SyncReport
 
 OnOutput = Callable[[Literal["stdout", "stderr"], str], None]
@@ -59,13 +60,18 @@ class Placed:
 
     Attributes:
         directory: The project's directory on the host.
-        generation: Changes when a source file has changed.
+        listing: What the project consists of.
         report: What was copied; None where code runs in place.
     """
 
     directory: str
-    generation: str
+    listing: Listing
     report: SyncReport | None = None
+
+    @property
+    def generation(self) -> str:
+        """Return what changes when a source file has changed."""
+        return self.listing.generation
 
 
 class Host(Endpoint, Protocol):

@@ -174,7 +174,7 @@ class LocalHost:
     def place(self, root: Path, *, dry_run: bool = False) -> Placed:
         """Return the project where it is."""
         del dry_run
-        return Placed(str(root), list_project(root).generation)
+        return Placed(str(root), list_project(root))
 
     def copy(
         self, source: str, dest: str, *, up: bool, contents: bool, filters: Sequence[str]

@@ -340,7 +340,7 @@ class SshHost:
             if not dry_run and copy != before:
                 write_private(last, copy.encode())
         there = f"{self._ready().facts.home}/.rh/code/{copy}"
-        return Placed(there, mirrored.listing.generation, mirrored.report)
+        return Placed(there, mirrored.listing, mirrored.report)
 
     def copy(
         self, source: str, dest: str, *, up: bool, contents: bool, filters: Sequence[str]

@@ -45,9 +45,9 @@ def sync(
         raise typer.BadParameter(msg, param_hint="CLUSTER")
     with told(as_json=as_json, name=cluster):
         root = project_of_directory(path)
-        listing = list_project(root)
         host = None if cluster is None else find_up(cluster).host_of()
         placed = None if host is None else host.place(root, dry_run=dry_run)
+        listing = list_project(root) if placed is None else placed.listing
         stays = left_out(listing) if dry_run else ()
         if as_json:
             print_json(_as_json(listing, stays, placed, cluster))

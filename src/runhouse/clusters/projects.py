@@ -30,6 +30,7 @@ def _installed_places() -> tuple[Path, ...]:
     )
 
 
+@lru_cache(maxsize=4096)
 def is_installed(path: Path) -> bool:
     """Tell whether a file belongs to the interpreter or to an installed package."""
     if not _INSTALLED.isdisjoint(path.parts):
@@ -74,8 +75,7 @@ def homeless_modules() -> list[ModuleType]:
         file = getattr(module, "__file__", None)
         if name == "__main__" or not isinstance(file, str) or not os.path.isabs(file):
             continue
-        top = import_root(name, Path(file))
-        if _too_wide(top) and project_root(top) is None:
+        if _too_wide(import_root(name, Path(file))):
             found.append(module)
     return found
 
@@ -100,7 +100,7 @@ def project_of_directory(directory: Path) -> Path:
 def import_root(module: str, path: Path) -> Path:
     """Return the directory from which a module was imported."""
     depth = module.count(".") + (1 if path.stem == "__init__" else 0)
-    return path.parents[min(depth, len(path.parents) - 1)]
+    return path.parents[min(depth, len(path.parents) - 1)]  # some modules have made up their names
 
 
 def import_roots(root: Path, first: Path) -> tuple[str, ...]:

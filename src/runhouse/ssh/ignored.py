@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     import pathspec
 
-OWN_FILE = ".rhignore"
-
 
 class Verdict(Enum):
     """What becomes of a file or folder; a folder that git ignores may hold some that are taken."""
@@ -33,19 +31,23 @@ class Ignored:
     tracks, and `!pattern` in them takes along what git ignores.
     """
 
-    def __init__(self, root: Path) -> None:
-        """Ask git, where the directory is a work tree; else its `.gitignore` files are read."""
+    def __init__(self, root: Path, prefix: str = "", own: _Patterns | None = None) -> None:
+        """Ask git, where the directory is a work tree; else its `.gitignore` files are read.
+
+        Args:
+            root: The project's directory.
+            prefix: The repository inside, as its path from the root with a slash; empty: the root.
+            own: The patterns of the project's `.rhignore` files; None: not read yet.
+        """
         self._root = root
-        self._prefix = ""
-        self._own = _Patterns(root, OWN_FILE)
-        self._by_git = ignored_by_git(root)
-        self._files = _Patterns(root, ".gitignore")
+        self._prefix = prefix
+        self._own = own or _Patterns(root, ".rhignore")
+        self._by_git = ignored_by_git(root / prefix)
+        self._files = _Patterns(root / prefix, ".gitignore")
 
     def in_repository(self, prefix: str) -> Ignored:
         """Return the same for a repository inside, with its path from the root and a slash."""
-        inner = Ignored(self._root / prefix)
-        inner._root, inner._prefix, inner._own = self._root, prefix, self._own
-        return inner
+        return Ignored(self._root, prefix, self._own)
 
     def verdict(self, path: str, is_folder: bool, inherited: bool) -> Verdict:
         """Say what becomes of a path from the project's root.

@@ -25,8 +25,6 @@ from runhouse.wire.pickling import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from runhouse.wire.frames import Frame
 
 # How it follows from the one before, its type, its message, its pickle (empty for none), and of a
@@ -93,24 +91,35 @@ def dump_error(error: BaseException) -> tuple[dict[str, object], Pickled]:
         The description (JSON), and the chain of exceptions, each described and pickled.
     """
     meta: dict[str, object] = {**_described(error), "traceback": format_error(error)}
-    links: list[_Link] = []
-    for how, link in _chain(error):
-        links.append(_dump_link(how, link, meta))
+    links = [_dump_link(how, link, meta)[0] for how, link in _chain(error)]
     return meta, dumps(links)
 
 
-def _dump_link(how: str, error: BaseException, meta: dict[str, object]) -> _Link:
-    """Describe one exception of a chain, or one member of a group."""
+def _dump_link(
+    how: str, error: BaseException, meta: dict[str, object]
+) -> tuple[_Link, BaseException]:
+    """Describe one exception of a chain, or one member of a group.
+
+    Returns:
+        Its link, and what can be pickled in its place as a member of a group.
+    """
     described = _described(error)
-    pickled = _pickled(_sendable(error))
+    members: list[_Link] = []
+    if isinstance(error, _GROUP):
+        group: Any = error
+        described["message"] = group.message
+        dumped = [_dump_link("member", member, meta) for member in group.exceptions]
+        members = [link for link, _ in dumped]
+        told = [sendable for _, sendable in dumped]
+        if any(each is not member for each, member in zip(told, group.exceptions, strict=True)):
+            error = group.derive(told)
+    pickled = _pickled(error)
+    if pickled is None and not isinstance(error, _GROUP):
+        error = _stand_in(error)
     if pickled is not None and pickled.by_value:
         meta |= by_value_meta(pickled)
     body = bytes(pickled.body) if pickled is not None else b""
-    members: list[_Link] = []
-    if isinstance(error, _GROUP):
-        described["message"] = cast("Any", error).message
-        members = [_dump_link("member", member, meta) for member in cast("Any", error).exceptions]
-    return how, described["type"], described["message"], body, members
+    return (how, described["type"], described["message"], body, members), error
 
 
 def _described(error: BaseException) -> dict[str, str]:
@@ -118,16 +127,6 @@ def _described(error: BaseException) -> dict[str, str]:
     is_plain = cls.__module__ == "builtins"
     name = cls.__qualname__ if is_plain else f"{cls.__module__}.{cls.__qualname__}"
     return {"type": name, "message": _text_of(error)}
-
-
-def _sendable(error: BaseException) -> BaseException:
-    """Return an exception, or a group with stand-ins for members that cannot be pickled."""
-    members: Sequence[BaseException] = getattr(error, "exceptions", ())
-    if not isinstance(error, _GROUP) or all(_pickled(member) for member in members):
-        return error
-    told = [_sendable(m) if isinstance(m, _GROUP) or _pickled(m) else _stand_in(m) for m in members]
-    derived: BaseException = cast("Any", error).derive(told)
-    return derived
 
 
 def _stand_in(error: BaseException) -> RemoteError:
