@@ -44,8 +44,8 @@ def sshd(request: pytest.FixtureRequest) -> Iterator[Sshd]:
         with running_sshd() as running:
             yield running
         return
-    with running_sshd("PermitUserEnvironment yes", "SetEnv PATH=/tmp/rh-bin-without") as running:
-        without = Path("/tmp/rh-bin-without")
+    without = Path(f"/tmp/rh-bin-without-{os.getpid()}")
+    with running_sshd("PermitUserEnvironment yes", f"SetEnv PATH={without}") as running:
         without.mkdir(exist_ok=True)
         for name in ("sh", "bash", "cat", "head", "mkdir", "chmod", "mv", "dirname", "sleep"):
             link = without / name
