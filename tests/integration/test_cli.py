@@ -27,7 +27,7 @@ pytestmark = pytest.mark.timeout(60)
 COMMANDS = [
     *("list", "status", "up", "ssh", "run", "call", "runs", "logs", "result", "cancel"),
     *("keys", "get", "put", "rename", "delete", "stop", "start", "down", "keep-warm", "cost"),
-    "forget",
+    *("forget", "doctor"),
 ]
 
 

@@ -10,6 +10,7 @@ import pytest
 
 import runhouse as rh
 from runhouse.bootstrap import runtime, ssh_host
+from runhouse.clusters import checkup
 from runhouse.errors import ServerBusyError, ServerStartError
 from tests.integration import sample
 from tests.rigs.fixtures import default_spec
@@ -115,3 +116,15 @@ def test_logs_of_the_host_can_be_read_from_here(box: tuple[rh.Cluster, Machine])
     assert cluster.stop()
     assert not cluster.stop()
     assert "stops" in cluster.logs()
+
+
+def test_a_check_tells_of_a_server_of_another_version(
+    box: tuple[rh.Cluster, Machine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster, machine = box
+    cluster.up()
+    monkeypatch.setattr(checkup, "__version__", "99.0.0")
+    server = list(checkup.check_cluster(cluster))[-1]
+    assert (server.name, server.state) == ("server", "warning")
+    assert "cluster.restart_server(), for 99.0.0" in server.advice
+    assert servers(machine) == 1

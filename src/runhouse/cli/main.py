@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from runhouse.cli import calls, clusters, machines, objects, runs, server, sync
+from runhouse.cli import calls, clusters, doctor, machines, objects, runs, server, sync
 from runhouse.cli.output import print_line, use_plain_streams
 from runhouse.version import __version__
 
@@ -63,6 +63,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
     ("keep-warm", machines.keep_warm, ("rh keep-warm gpu", "rh keep-warm gpu --mins 120")),
     ("cost", machines.cost, ("rh cost --days 7",)),
     ("forget", clusters.forget, ("rh forget box --yes",)),
+    ("doctor", doctor.doctor, ("rh doctor", "rh doctor box --json")),
 )
 
 # The arguments of a function look like options.
