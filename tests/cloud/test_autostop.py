@@ -6,6 +6,7 @@ so what is expected is begun first and looked at last.
 
 from __future__ import annotations
 
+import shlex
 import socket
 import threading
 import time
@@ -28,6 +29,16 @@ if TYPE_CHECKING:
 BUSY_S = 150
 MARK = "mark"
 _LOOK_S = 0.5
+# A notebook whose cell has run, and whose page is still open: a kernel, and a client of it.
+_NOTEBOOK = """
+from pathlib import Path
+from jupyter_client.manager import start_new_kernel
+kernel, page = start_new_kernel()
+assert page.execute_interactive("print(6 * 7)", timeout=60)["content"]["status"] == "ok"
+Path("notebook").write_text("idle")
+while True:
+    page.get_iopub_msg(timeout=None)
+"""
 
 
 @dataclass
@@ -88,18 +99,30 @@ def open_connections() -> Iterator[list[Any]]:
         each.close()
 
 
+def open_a_notebook(cluster: rh.OnDemandCluster) -> None:
+    """Start a kernel that has run a cell, and goes on with nothing to do."""
+    python = f"~/skypilot-runtime/bin/python -c {shlex.quote(_NOTEBOOK)}"
+    begun = cluster.run([f"setsid {python} </dev/null >notebook.log 2>&1 &"], stream_logs=False)
+    assert begun == [(0, "", "")]
+    wait = "timeout 60 sh -c 'until [ -s notebook ]; do sleep 0.2; done' || cat notebook.log"
+    assert cluster.run([wait, "cat notebook"], stream_logs=False) == [(0, "", ""), (0, "idle", "")]
+
+
 def test_a_client_holds_on(
     held: rh.OnDemandCluster, watched: dict[str, Watch], open_connections: list[Any]
 ) -> None:
-    """Begin a plain call from a thread, over a connection that stays, beside an open tunnel."""
+    """Begin a plain call over a connection that stays, beside a tunnel and an idle notebook."""
     held.up()  # it may have been idle for a minute while others were launched
     tunnel, port = held.ssh_tunnel(0, 22)
     through = socket.create_connection(("127.0.0.1", port))
     assert through.recv(4) == b"SSH-", "it leads to the host, and stays open"
     open_connections.extend([tunnel, through])
+    open_a_notebook(held)
     remote = rh.function(sample.work).to(held).options(stream_logs=False)
     threading.Thread(target=remote, args=(BUSY_S, f"~/{MARK}"), daemon=True).start()
     wait_until(lambda: "begun" in watched["held"].states, timeout_s=10)
+    kernels = held.run(["pgrep --count --full ipykernel_launcher"], stream_logs=False)
+    assert int(kernels[0][1]) >= 1, "the notebook is there, and stays there"
     status = held.status(refresh=False)
     assert status.autostop is not None
     assert (status.autostop.in_use, status.autostop.why) == (True, "1 call running")

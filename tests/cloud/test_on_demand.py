@@ -174,6 +174,14 @@ def test_all_machines_are_as_asked_for(pair: rh.OnDemandCluster, region: Region)
     assert pair.num_instances == 2
     (record,) = sky.get(sky.status(["pair"]))
     assert record["handle"].launched_resources.ports == ["8080", "9000-9010"]
+    groups = region.ec2.describe_security_groups()["SecurityGroups"]
+    open_ = {
+        (rule.get("FromPort"), rule.get("ToPort"))
+        for group in groups
+        for rule in group["IpPermissions"]
+        if {"CidrIp": "0.0.0.0/0"} in rule["IpRanges"]
+    }
+    assert {(8080, 8080), (9000, 9010)} <= open_, "in the firewall of the cloud"
     assert sorted(pair.ips) == sorted(one.ip for one in machines)
     status = pair.status(refresh=False)
     assert status.cloud is not None
