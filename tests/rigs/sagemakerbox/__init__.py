@@ -1,0 +1,1 @@
+"""SageMaker training jobs and Session Manager on this machine; README.md tells what is real."""

@@ -1,0 +1,37 @@
+# Process 1 of a container until it becomes the job's own start command: files and network of its own.
+#   container_init.sh FOLDER HOME BASE KEPT RELAY... -- COMMAND...
+set -e
+folder=$1 home=$2 base=$3 kept=$4
+shift 4
+relay=()
+while [ "$1" != -- ]; do
+    relay+=("$1")
+    shift
+done
+shift
+mount --make-rprivate /
+ip link set lo up
+if [ -n "$base" ]; then # Python lives in the home directory that is about to be covered
+    mkdir -p "$folder/home/${base#"$home"/}"
+    mount --bind "$base" "$folder/home/${base#"$home"/}"
+fi
+mkdir -p /opt/ml /var/lib/amazon /run/sshd
+mount --bind "$folder/ml" /opt/ml
+mount --bind "$folder/amazon" /var/lib/amazon
+mount --bind "$folder/sshd" /run/sshd
+mount --bind "$folder/etcssh" /etc/ssh
+mount --rbind "$folder/home" "$home"
+mount -t proc proc /proc
+mount -t tmpfs -o mode=1777 tmpfs /mnt # a /tmp of its own; what is needed from there is bound back
+for each in $kept; do
+    mkdir -p "/mnt/${each#/tmp/}"
+    mount --bind "$each" "/mnt/${each#/tmp/}"
+done
+mount --move /mnt /tmp
+"${relay[@]}" </dev/null &
+for _ in $(seq 200); do
+    [ -S "${relay[-1]}" ] && break
+    sleep 0.02
+done
+cd /opt/ml/code
+exec "$@"
