@@ -145,8 +145,8 @@ class SageMaker:
 
 def _over_quota(kind: str, use: str) -> AwsError:
     message = (
-        f"The account-level service limit '{kind} for {use}' is 0 Instances, with current utilization of 0 "
-        "Instances and a request delta of 1 Instances. Please use AWS Service Quotas to request "
-        "an increase for this quota."
+        f"The account-level service limit '{kind} for {use}' is 0 Instances, with current "
+        "utilization of 0 Instances and a request delta of 1 Instances. Please use AWS "
+        "Service Quotas to request an increase for this quota."
     )
     return AwsError("ResourceLimitExceeded", message)
