@@ -39,6 +39,7 @@ ARGUMENT_PARSERS: dict[str, str] = {
     "src/runhouse/proxies/function.py": "arguments of rh.function",
     "src/runhouse/proxies/module.py": "arguments of rh.module",
     "src/runhouse/proxies/source.py": "'module:name' texts become a source",
+    "src/runhouse/specs/values.py": "values of secrets and where they go",
     "src/runhouse/ssh/command.py": "commands for the host's shell",
     "src/runhouse/ssh/session.py": "arguments of run and forward_port",
     "src/runhouse/ssh/sync.py": "paths and filters of transfers",

@@ -62,6 +62,9 @@ if TYPE_CHECKING:
         RunLostError as RunLostError,
         RunNotFoundError as RunNotFoundError,
         RunTimeoutError as RunTimeoutError,
+        SecretConflictError as SecretConflictError,
+        SecretError as SecretError,
+        SecretNotFoundError as SecretNotFoundError,
         ServerBusyError as ServerBusyError,
         ServerLostError as ServerLostError,
         ServerStartError as ServerStartError,
@@ -77,6 +80,7 @@ if TYPE_CHECKING:
     from runhouse.proxies.function import Function as Function, function as function
     from runhouse.proxies.module import Module as Module
     from runhouse.proxies.remote_class import module as module
+    from runhouse.specs.secret import Secret as Secret, secret as secret
     from runhouse.version import __version__ as __version__
 
     fn = function
@@ -90,6 +94,7 @@ _HOMES = {
     "OnDemandCluster": "runhouse.clusters.on_demand:OnDemandCluster",
     "Reference": "runhouse.client.reference:Reference",
     "Run": "runhouse.client.run:Run",
+    "Secret": "runhouse.specs.secret:Secret",
     "__version__": "runhouse.version:__version__",
     "cls": "runhouse.proxies.remote_class:module",
     "cluster": "runhouse.clusters.factory:cluster",
@@ -100,6 +105,7 @@ _HOMES = {
     "module": "runhouse.proxies.remote_class:module",
     "ondemand_cluster": "runhouse.clusters.factory:ondemand_cluster",
     "run": "runhouse.proxies.run:",
+    "secret": "runhouse.specs.secret:secret",
 }
 
 __all__ = [  # noqa: PLE0604, F822 - loaded on first use
@@ -146,6 +152,10 @@ __all__ = [  # noqa: PLE0604, F822 - loaded on first use
     "RunNotFoundError",
     "RunTimeoutError",
     "RunhouseError",
+    "Secret",
+    "SecretConflictError",
+    "SecretError",
+    "SecretNotFoundError",
     "ServerBusyError",
     "ServerLostError",
     "ServerStartError",
@@ -166,6 +176,7 @@ __all__ = [  # noqa: PLE0604, F822 - loaded on first use
     "module",
     "ondemand_cluster",
     "run",
+    "secret",
 ]
 
 

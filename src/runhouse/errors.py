@@ -17,6 +17,9 @@ RunhouseError
 │   ├── ServerStartError
 │   ├── WorkerStartError
 │   └── ServerBusyError
+├── SecretError                          a secret could not be read, sent or removed
+│   ├── SecretNotFoundError (LookupError)    it is not on this machine
+│   └── SecretConflictError              the host has another one in its place
 ├── ClusterError
 │   ├── ClusterNotFoundError (LookupError)
 │   ├── ClusterNotUpError
@@ -151,6 +154,36 @@ class ProjectTooLargeError(SyncError):
         """Store the message and the size."""
         super().__init__(message)
         self.size_bytes = size_bytes
+
+
+class SecretError(RunhouseError):
+    """Report a secret that could not be read here, or sent to or removed from a host.
+
+    Attributes:
+        name: The secret's name.
+    """
+
+    def __init__(self, message: str, *, name: str = "") -> None:
+        """Store the message and the name."""
+        super().__init__(message)
+        self.name = name
+
+
+class SecretNotFoundError(SecretError, LookupError):
+    """Report a secret that is not on this machine, or a name that nobody knows."""
+
+
+class SecretConflictError(SecretError):
+    """Report a secret that was not sent because the host has another one in its place.
+
+    Attributes:
+        places: Where on the host, each as `path` or `path (entry)`.
+    """
+
+    def __init__(self, message: str, *, name: str = "", places: Sequence[str] = ()) -> None:
+        """Store the message and the facts."""
+        super().__init__(message, name=name)
+        self.places = tuple(places)
 
 
 class BootstrapError(RunhouseError):

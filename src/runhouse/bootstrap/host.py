@@ -108,6 +108,12 @@ class Host(Endpoint, Protocol):
     ) -> Completed:
         """Run a shell command and wait for its end."""
 
+    def run_program(self, program: str, data: bytes) -> Completed:
+        """Run the text of a Python program, which reads data, in the host's interpreter."""
+
+    def server_root(self) -> str:
+        """Return the directory of the host's server."""
+
     def python(self) -> str:
         """Return the path of the interpreter that runs code on the host."""
 

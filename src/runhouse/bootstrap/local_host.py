@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -142,6 +143,14 @@ class LocalHost:
     ) -> LocalCompleted:
         """Run a shell command on this machine."""
         return run_command(command, input, on_output)
+
+    def run_program(self, program: str, data: bytes) -> LocalCompleted:
+        """Run the text of a Python program on this machine; the data is its standard input."""
+        return self.run(shlex.join([self.python(), "-I", "-c", program]), input=data)
+
+    def server_root(self) -> str:
+        """Return the directory of the embedded server."""
+        return str(self._paths.root)
 
     def python(self) -> str:
         """Return the interpreter of this machine's workers."""

@@ -27,6 +27,7 @@ from runhouse.errors import (
 from runhouse.files import private_directory, write_private
 from runhouse.server.control import ExitCode
 from runhouse.server.daemon import ServerConfig, ServerInfo, exclusive
+from runhouse.ssh.command import quote
 from runhouse.ssh.repository import current_branch
 from runhouse.ssh.session import Session
 from runhouse.ssh.sync import download, mirror_project, upload
@@ -298,6 +299,15 @@ class SshHost:
     ) -> Completed:
         """Run a shell command on the host."""
         return self._reach().run(command, input=input, on_output=on_output)
+
+    def run_program(self, program: str, data: bytes) -> Completed:
+        """Run the text of a Python program on the host; the data is its standard input."""
+        words = (self.python(), "-I", "-c", program)
+        return self._reach().run(" ".join(quote(word) for word in words), input=data)
+
+    def server_root(self) -> str:
+        """Return the directory of the host's server."""
+        return self._config(self._ready().facts).root
 
     def python(self) -> str:
         """Return the interpreter of the host's workers."""

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from runhouse.cli import calls, clusters, doctor, machines, objects, runs, server, sync
+from runhouse.cli import (
+    calls,
+    clusters,
+    doctor,
+    machines,
+    objects,
+    runs,
+    secrets,
+    server,
+    sync,
+)
 from runhouse.cli.output import print_line, use_plain_streams
 from runhouse.version import __version__
 
@@ -79,6 +89,7 @@ app = typer.Typer(
 for _name, _function, _examples in _COMMANDS:
     _epilog = "\n".join(["\b", "Example:", *(f"  {example}" for example in _examples)])
     app.command(_name, epilog=_epilog, context_settings=_SETTINGS.get(_name))(_function)
+app.add_typer(secrets.app, name="secrets")
 app.add_typer(server.app, name="server")
 
 

@@ -32,6 +32,7 @@ from runhouse.errors import (
     RemoteError,
     RunhouseError,
     RunNotFoundError,
+    SecretNotFoundError,
 )
 from runhouse.wire.exceptions import RemoteTraceback
 
@@ -61,6 +62,7 @@ class Exit(IntEnum):
 _CODES: tuple[tuple[type[Exception], Exit], ...] = (
     (ImportError, Exit.USAGE),
     (ClusterNotFoundError, Exit.NOT_FOUND),
+    (SecretNotFoundError, Exit.NOT_FOUND),
     (RunNotFoundError, Exit.NOT_FOUND),
     (ObjectNotFoundError, Exit.NOT_FOUND),
     (MethodNotFoundError, Exit.NOT_FOUND),

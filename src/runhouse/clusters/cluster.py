@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from runhouse.clusters import arguments
 from runhouse.clusters.objects import Objects
 from runhouse.clusters.records import load_cluster
+from runhouse.clusters.secrets import Secrets
 from runhouse.clusters.status import ClusterStatus, read_status
 from runhouse.errors import BootstrapError, ClusterNotUpError, CommandTimeoutError, ConnectError
 from runhouse.registry.record import Record
@@ -34,7 +35,7 @@ log = logging.getLogger(__name__)
 Self = TypeVar("Self", bound="Cluster")
 
 
-class Cluster(Objects):
+class Cluster(Objects, Secrets):
     r"""Be a named handle on hardware: a host of your own, a cloud VM, or this machine.
 
     Made by `runhouse.cluster` and the other factories. Nothing is connected or started before it

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, cast
 
-from runhouse import settings
 from runhouse.errors import RecordError, RunhouseError
 from runhouse.registry import credentials
 from runhouse.registry.kinds import resolve
-from runhouse.registry.store import Store
+from runhouse.registry.store import clusters
 
 if TYPE_CHECKING:
     from runhouse.clusters.cluster import Cluster
@@ -22,10 +21,7 @@ class _Kind(Protocol):
         """Make a cluster of this kind."""
 
 
-def store() -> Store:
-    """Return the place where records are saved, as the settings say."""
-    chosen = settings.load()
-    return Store(chosen.registry or chosen.home / "clusters")
+store = clusters
 
 
 def forget(name: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 from urllib.parse import unquote
 
+from runhouse import settings
 from runhouse.errors import ClusterNotFoundError, RecordError, SettingsError
 from runhouse.files import write_private
 from runhouse.registry.names import check_name, is_name
@@ -201,3 +202,9 @@ class Store:
             name=name,
             near=near,
         )
+
+
+def clusters() -> Store:
+    """Return the place where records of clusters are saved, as the settings say."""
+    chosen = settings.load()
+    return Store(chosen.registry or chosen.home / "clusters")

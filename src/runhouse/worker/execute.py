@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from runhouse.wire.pickling import Pickled
     from runhouse.worker.admission import Admission
     from runhouse.worker.operations import Operations
+    from runhouse.worker.variables import SecretVariables
 
 log = logging.getLogger("runhouse")
 
@@ -39,6 +40,7 @@ class Executor:
         operations: Operations,
         admission: Admission,
         on_left: Callable[[Run], None],
+        secrets: SecretVariables,
     ) -> None:
         """Store what calls work on, and how many may run at once.
 
@@ -47,11 +49,13 @@ class Executor:
             operations: What calls can do.
             admission: Lets calls in.
             on_left: Called when a run's code has ended, which may be after its last event.
+            secrets: The variables that code finds.
         """
         self._objects = objects
         self._operations = operations
         self._admission = admission
         self._on_left = on_left
+        self._secrets = secrets
         self.capture: Capture | None = None
 
     def execute(self, run: Run, frame: Frame) -> None:
@@ -62,6 +66,7 @@ class Executor:
             want_level(run.call.log_level)
             self._admission.enter(run)
             run.begin()
+            self._secrets.refresh()
             retry = Retry(run.call)
             moved = self._repeat(run, frame, retry)
         except BaseException as error:  # noqa: BLE001 - everything goes to the caller

@@ -19,6 +19,7 @@ from runhouse.worker.execute import Executor
 from runhouse.worker.journal import Journal
 from runhouse.worker.outbox import Mailbox
 from runhouse.worker.run import Run
+from runhouse.worker.variables import SecretVariables
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +63,8 @@ class Runs:
         self._ask = ask
         self._on_change = on_change
         self.admission = Admission()
-        self.executor = Executor(inside.objects, operations, self.admission, self._on_left)
+        secrets = SecretVariables(inside.root / "secrets", inside.env)
+        self.executor = Executor(inside.objects, operations, self.admission, self._on_left, secrets)
         self._lock = threading.Lock()
         self._known: dict[str, Run] = {}
         self.running: dict[str, Run] = {}
