@@ -6,7 +6,8 @@ RunhouseError
 ├── ConnectError (ConnectionError)       the host could not be reached or did not let us in
 │   ├── HostUnreachableError
 │   ├── AuthenticationError
-│   └── HostKeyChangedError
+│   ├── HostKeyChangedError
+│   └── SSMUnavailableError              AWS Systems Manager does not lead to it
 ├── CommandFailedError                   a shell command on the host ended with a non-zero code
 │   └── CommandTimeoutError (TimeoutError)   it was ended because its time was up
 ├── SyncError                            files could not be copied
@@ -99,6 +100,20 @@ class AuthenticationError(ConnectError):
 
 class HostKeyChangedError(ConnectError):
     """Report a host whose key differs from the one remembered in known_hosts."""
+
+
+class SSMUnavailableError(ConnectError):
+    """Report a host that cannot be reached through AWS Systems Manager.
+
+    Attributes:
+        code: AWS's name of the error, for example `"TargetNotConnected"`, or ours where AWS
+            has said nothing.
+    """
+
+    def __init__(self, message: str, *, host: str, code: str = "") -> None:
+        """Store the message, the target and the name of the error."""
+        super().__init__(message, host=host)
+        self.code = code
 
 
 class CommandFailedError(RunhouseError):

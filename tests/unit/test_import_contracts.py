@@ -72,6 +72,7 @@ def test_empty_skeleton_keeps_all(skeleton: Path) -> None:
         ("server/app", "from runhouse.wire import pickling", "server never unpickles"),
         ("clusters/on_demand", "import sky", "sky is wrapped once"),
         ("clusters/sagemaker", "import boto3.session", "boto3 is wrapped once"),
+        ("clusters/sagemaker", "import botocore.session", "botocore is wrapped"),
         ("cli/main", "import runhouse", "nobody inside imports"),
     ],
 )
@@ -90,6 +91,6 @@ def test_planted_cycle_is_found(skeleton: Path) -> None:
 
 def test_wrappers_may_import_what_they_wrap(skeleton: Path) -> None:
     _plant(skeleton, "clusters/skypilot", "import sky.clouds")
-    _plant(skeleton, "clusters/aws", "import boto3")
+    _plant(skeleton, "clusters/aws", "import boto3, botocore")
     _plant(skeleton, "clusters/on_demand", "import runhouse.clusters.skypilot")
     assert _broken(skeleton) == []

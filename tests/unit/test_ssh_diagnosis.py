@@ -11,11 +11,26 @@ from runhouse.errors import (
     ConnectError,
     HostKeyChangedError,
     HostUnreachableError,
+    SSMUnavailableError,
 )
 from runhouse.ssh.diagnosis import Attempt
 from runhouse.ssh.target import Target
 
 _BOX = Target("box", "ada", 2222)
+
+
+def test_what_our_own_proxy_command_says_is_the_error() -> None:
+    log = (
+        "debug1: Executing proxy command\n"
+        "runhouse.ssh.ssm: [TargetNotConnected] mi-1 cannot be reached. It is gone. Start it.\n"
+        "Connection closed by UNKNOWN port 65535\n"
+    )
+    error = Attempt(_BOX, log, 5).error()
+    assert isinstance(error, SSMUnavailableError)
+    assert (error.code, str(error)) == (
+        "TargetNotConnected",
+        "mi-1 cannot be reached. It is gone. Start it.",
+    )
 
 
 @pytest.mark.parametrize(

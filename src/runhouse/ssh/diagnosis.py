@@ -11,7 +11,9 @@ from runhouse.errors import (
     ConnectError,
     HostKeyChangedError,
     HostUnreachableError,
+    SSMUnavailableError,
 )
+from runhouse.ssh.ssm import PREFIX
 
 if TYPE_CHECKING:
     from runhouse.ssh.target import Target
@@ -30,6 +32,7 @@ _KEY_TROUBLE = re.compile(
     r"|no such identity: .*|Permissions \d+ for .*)$",
     re.MULTILINE,
 )
+_SSM = re.compile(rf"^{re.escape(PREFIX)}\[(?P<code>\w+)\] (?P<said>.+)$", re.MULTILINE)
 _UNREACHABLE = (
     (
         re.compile(r"Could not resolve hostname (.*)"),
@@ -79,6 +82,8 @@ class Attempt:
         """Return the error to raise."""
         if _CHANGED.search(self.log):
             return self._host_key_error()
+        if found := _SSM.search(self.log):
+            return SSMUnavailableError(found["said"], host=self.target.label, code=found["code"])
         if _DENIED.search(self.log):
             return self._authentication_error()
         if "Host key verification failed" in self.log or "host key is known for" in self.log:

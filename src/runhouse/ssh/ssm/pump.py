@@ -1,0 +1,272 @@
+"""Move bytes between two file descriptors and a session, and bring the session over breaks."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from runhouse.errors import SSMUnavailableError
+from runhouse.ssh.ssm.channel import SSH_DOCUMENT, Channel
+from runhouse.ssh.ssm.frames import FramingError
+from runhouse.ssh.ssm.link import Link, LinkError
+from runhouse.ssh.ssm.messages import DamagedMessageError
+from runhouse.ssh.ssm.service import FINAL
+
+if TYPE_CHECKING:
+    from runhouse.ssh.ssm.service import Service, Ticket
+
+_CHUNK: Final = 1 << 16
+_PIPE_BYTES: Final = 1 << 20
+_MOST_WAITING: Final = 1 << 20  # bytes that the network, or the reader, has not taken
+_PING_AFTER_S: Final = 5.0
+_SILENCE_S: Final = 8.0  # after a ping
+_FIRST_PAUSE_S: Final = 0.1
+_LONGEST_PAUSE_S: Final = 3.0
+_FAREWELL_S: Final = 1.0  # for the agent to say that it has ended the session
+_LAST_DATA_S: Final = 10.0  # for what was read before the end
+_UNHEARD: Final = 3  # connections in a row that ended before a word
+_BREAKS = (LinkError, FramingError, DamagedMessageError)
+
+
+class Pump:
+    """Carry one session between two file descriptors."""
+
+    def __init__(
+        self,
+        service: Service,
+        *,
+        port: int = 22,
+        document: str = SSH_DOCUMENT,
+        source: int = 0,
+        sink: int = 1,
+        connect_timeout_s: float = 10.0,
+        resume_timeout_s: float = 60.0,
+    ) -> None:
+        """Store what is to be done.
+
+        Args:
+            service: What starts, resumes and ends sessions with the target.
+            port: The port of the target.
+            document: The session document.
+            source: File descriptor of what is to be sent.
+            sink: File descriptor for what comes.
+            connect_timeout_s: Longest wait for the gateway, and then for the agent.
+            resume_timeout_s: How long a broken connection is tried to be had again.
+        """
+        self._service = service
+        self._port = port
+        self._document = document
+        self._source: int | None = source
+        self._sink = sink
+        self._connect_timeout_s = connect_timeout_s
+        self._resume_timeout_s = resume_timeout_s
+        self._channel = Channel(document)
+        self._link: Link
+        self._waiting = memoryview(b"")  # for the sink
+        self._deadline: float | None = None
+        self._over = False
+        self._heard = self._pinged = 0.0
+        self._unheard = 0
+
+    def run(self) -> None:
+        """Carry the session until one of its sides ends it.
+
+        Raises:
+            SSMUnavailableError: It could not be had, was lost for good, or the agent has ended it
+                and said why.
+        """
+        ticket = self._service.start(self._document, self._port)
+        try:
+            self._prepare_pipes()
+            self._deadline = time.monotonic() + self._connect_timeout_s
+            self._begin(ticket)
+            while not self._over:
+                self._converse(ticket.session_id)
+        finally:
+            self._part(ticket.session_id)
+        if self._channel.closed:
+            why = f"The session was ended: {self._channel.closed}"
+            raise self._error(why, "ChannelClosed")
+
+    def _converse(self, session_id: str) -> None:
+        """Carry the session until it is over or its connection breaks, and get a new one then."""
+        try:
+            while not self._over:
+                self._turn()
+        except _BREAKS as error:
+            self._link.close()
+            self._resume(session_id, error, self._resume_timeout_s)
+
+    def _prepare_pipes(self) -> None:
+        """Let pipes hold more (Linux), and let no reader keep us from the network."""
+        for descriptor in (self._source, self._sink):
+            if descriptor is not None and hasattr(fcntl, "F_SETPIPE_SZ"):
+                with suppress(OSError):  # it is no pipe, or there is a limit
+                    fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+        os.set_blocking(self._sink, False)
+
+    def _begin(self, ticket: Ticket) -> None:
+        """Open the first connection."""
+        try:
+            self._open(ticket)
+        except LinkError as error:
+            self._resume(ticket.session_id, error, self._connect_timeout_s)
+
+    def _open(self, ticket: Ticket) -> None:
+        url = ticket.url
+        headers, proxy = self._service.sign(url), self._service.proxy(url)
+        self._link = Link(url, headers, timeout_s=self._connect_timeout_s, proxy=proxy)
+        now = time.monotonic()
+        self._heard = self._pinged = now
+        self._channel.connected(ticket.token, now)
+        self._link.send(self._channel.to_send())
+
+    def _resume(self, session_id: str, why: Exception, timeout_s: float) -> None:
+        """Get a new connection for the session.
+
+        Raises:
+            SSMUnavailableError: It cannot be had.
+        """
+        self._unheard += 1
+        deadline = time.monotonic() + timeout_s
+        pause = _FIRST_PAUSE_S
+        failed: Exception = why
+        while True:
+            if getattr(failed, "status", 0) in range(400, 500) or self._unheard > _UNHEARD:
+                raise self._error(f"{failed}", "Refused") from failed
+            if isinstance(failed, SSMUnavailableError) and failed.code in FINAL:
+                raise failed
+            if time.monotonic() > deadline:
+                lost = f"The connection broke ({why}) and is not back in {timeout_s:g} s: {failed}"
+                raise self._error(lost, "ConnectionLost") from failed
+            try:
+                self._open(self._service.resume(session_id))
+            except (LinkError, SSMUnavailableError) as error:
+                failed = error
+                time.sleep(pause)
+                pause = min(_LONGEST_PAUSE_S, 2 * pause)
+            else:
+                return
+
+    def _turn(self) -> None:
+        """Wait until there is something to do, and do it."""
+        channel, link = self._channel, self._link
+        events = self._wait()
+        now = time.monotonic()
+        if link.fileno() in events:
+            data = link.receive()
+            if data:
+                self._heard = now
+                self._unheard = 0
+                channel.feed(data, now)
+                self._deliver(channel.output())
+        elif self._waiting:
+            self._deliver([])
+        if self._source in events:
+            self._take(now)
+        self._look_at_the_time(now)
+        link.send(channel.to_send())
+        if channel.lost:
+            msg = "the gateway closed the connection"
+            raise LinkError(msg)
+        if channel.closed is not None and not self._waiting:
+            self._over = True
+
+    def _wait(self) -> set[int]:
+        """Return the descriptors that are ready."""
+        poll = select.poll()
+        link = self._link
+        wanted = 0
+        if len(self._waiting) < _MOST_WAITING:
+            wanted = select.POLLIN
+        if link.backlog:
+            wanted |= select.POLLOUT
+        poll.register(link, wanted)
+        if self._waiting:
+            poll.register(self._sink, select.POLLOUT)
+        if self._source is not None and link.backlog < _MOST_WAITING and self._channel.room:
+            poll.register(self._source, select.POLLIN)
+        now = time.monotonic()
+        wait_s = max(0.0, max(self._heard, self._pinged) + _PING_AFTER_S - now)
+        late_s = self._channel.next_s(now)
+        if late_s is not None:
+            wait_s = min(wait_s, late_s)
+        if self._deadline is not None:
+            wait_s = min(wait_s, max(0.0, self._deadline - now))
+        return {descriptor for descriptor, _ in poll.poll(wait_s * 1000 + 1)}
+
+    def _take(self, now: float) -> None:
+        """Read what is to be sent."""
+        assert self._source is not None  # noqa: S101
+        data = os.read(self._source, min(_CHUNK, self._channel.room))
+        if data:
+            self._channel.write(data, now)
+            return
+        self._source = None
+        self._channel.finish(now)
+        self._deadline = now + _LAST_DATA_S
+
+    def _deliver(self, parts: list[bytes]) -> None:
+        """Write what has come, as far as its reader takes it."""
+        if parts:
+            self._waiting = memoryview(b"".join([self._waiting, *parts]))
+        try:
+            with suppress(BlockingIOError):
+                while self._waiting:
+                    self._waiting = self._waiting[os.write(self._sink, self._waiting) :]
+        except BrokenPipeError:
+            self._waiting = memoryview(b"")
+            self._over = True
+
+    def _look_at_the_time(self, now: float) -> None:
+        channel = self._channel
+        channel.tick(now)
+        if self._deadline is not None and self._source is not None and channel.ready:
+            self._deadline = None
+        if self._deadline is not None and now > self._deadline:
+            if self._source is not None:
+                msg = f"The agent did not begin the session within {self._connect_timeout_s:g} s"
+                raise self._error(msg, "NoHandshake")
+            self._over = True
+        if len(self._waiting) >= _MOST_WAITING:
+            self._heard = now  # nobody listens: the silence is ours
+        elif self._pinged > self._heard and now > self._pinged + _SILENCE_S:
+            msg = f"the gateway was silent for {now - self._heard:.0f} s"
+            raise LinkError(msg)
+        elif now >= max(self._heard, self._pinged) + _PING_AFTER_S:
+            channel.ping()
+            self._pinged = now
+
+    def _part(self, session_id: str) -> None:
+        """End the session on the far side, in a moment or not at all."""
+        link = getattr(self, "_link", None)
+        try:
+            if self._channel.closed is None and link is not None:
+                self._say_goodbye()
+        finally:
+            if link is not None:
+                link.close()
+            if self._channel.closed is None:
+                with suppress(SSMUnavailableError):
+                    self._service.terminate(session_id)
+
+    def _say_goodbye(self) -> None:
+        now = time.monotonic()
+        deadline = now + _FAREWELL_S
+        if self._source is not None:
+            self._source = None
+            self._channel.finish(now)
+        self._over, self._deadline = False, deadline
+        with suppress(*_BREAKS):
+            self._link.send(self._channel.to_send())
+            while not self._over:
+                self._turn()
+
+    def _error(self, why: str, code: str) -> SSMUnavailableError:
+        target = self._service.target
+        msg = f"{target} cannot be reached through Systems Manager. {why.rstrip('.')}."
+        return SSMUnavailableError(msg, host=target, code=code)
