@@ -18,6 +18,7 @@ from runhouse.bootstrap.ssh_host import SshHost
 from runhouse.clusters import arguments, launching
 from runhouse.clusters.cloud import Machines, Stops, Wanted
 from runhouse.clusters.cluster import Cluster
+from runhouse.clusters.inherited import with_inherited
 from runhouse.clusters.launching import Plan, skypilot
 from runhouse.clusters.status import CloudStatus, ClusterStatus
 from runhouse.errors import (
@@ -42,6 +43,7 @@ Self = TypeVar("Self", bound="OnDemandCluster")
 _OWN = ("autostop_mins", "autostop", "env", "python")
 
 
+@with_inherited
 class OnDemandCluster(Cluster):
     """Be machines of a cloud, launched by SkyPilot with the first use.
 
@@ -80,7 +82,7 @@ class OnDemandCluster(Cluster):
 
     @property
     def autostop_mins(self) -> int:
-        """Return after how many idle minutes the machines go; -1: never."""
+        """Return after how many idle minutes the machines go, or -1 for never."""
         chosen = self._autostop_mins
         return settings.load().autostop_mins if chosen is None else chosen
 
