@@ -17,6 +17,7 @@ from runhouse import settings
 from runhouse.bootstrap.ssh_host import SshHost
 from runhouse.clusters import arguments, launching
 from runhouse.clusters.cloud import Machines, Stops, Wanted
+from runhouse.clusters.inherited import with_inherited
 from runhouse.clusters.launched import LaunchedCluster
 from runhouse.clusters.launching import Plan, skypilot
 from runhouse.clusters.status import CloudStatus, ClusterStatus
@@ -42,6 +43,7 @@ Self = TypeVar("Self", bound="OnDemandCluster")
 _OWN = ("autostop_mins", "autostop", "env", "python")
 
 
+@with_inherited
 class OnDemandCluster(LaunchedCluster):
     """Be machines of a cloud, launched by SkyPilot with the first use.
 
@@ -80,7 +82,7 @@ class OnDemandCluster(LaunchedCluster):
 
     @property
     def autostop_mins(self) -> int:
-        """Return after how many idle minutes the machines go; -1: never."""
+        """Return after how many idle minutes the machines go, or -1 for never."""
         chosen = self._autostop_mins
         return settings.load().autostop_mins if chosen is None else chosen
 

@@ -16,6 +16,7 @@ from runhouse import settings
 from runhouse.bootstrap.ssh_host import SshHost
 from runhouse.clusters import arguments, boot
 from runhouse.clusters.cloud import Machines, Node
+from runhouse.clusters.inherited import with_inherited
 from runhouse.clusters.job_cluster import JobCluster
 from runhouse.clusters.job_logs import JobLogs
 from runhouse.clusters.job_program import wait_for_program
@@ -42,6 +43,7 @@ _TAIL = 20
 _SET_S = 15.0
 
 
+@with_inherited
 class SageMakerCluster(JobCluster):
     """Be a SageMaker training job, created with the first use, and reached by SSH.
 
