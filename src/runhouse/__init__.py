@@ -172,11 +172,11 @@ __all__ = [  # noqa: PLE0604, F822 - loaded on first use
     "RunTimeoutError",
     "RunhouseError",
     "SSMUnavailableError",
+    "SageMakerCluster",
     "Secret",
     "SecretConflictError",
     "SecretError",
     "SecretNotFoundError",
-    "SageMakerCluster",
     "ServerBusyError",
     "ServerLostError",
     "ServerStartError",
@@ -198,8 +198,8 @@ __all__ = [  # noqa: PLE0604, F822 - loaded on first use
     "module",
     "ondemand_cluster",
     "run",
-    "secret",
     "sagemaker_cluster",
+    "secret",
 ]
 
 
