@@ -1,6 +1,7 @@
 """What runs in a container for tests and measurements of data channels; a script.
 
-At port 9000, the first line of a connection says what it does: `echo`; `up N`, which takes N bytes
+At port 9000, the first line of a connection says what it does: `ready`, which is said back and
+before another line; `echo`; `up N`, which takes N bytes
 and answers with their SHA-256; `down N`, which gives N bytes and then their SHA-256. With the
 variable AUTHORIZED_KEY, an sshd listens at port 22.
 """
@@ -27,7 +28,11 @@ UsePAM no
 
 class _Handler(socketserver.StreamRequestHandler):
     def handle(self) -> None:
-        word, _, size = self.rfile.readline().decode().strip().partition(" ")
+        line = self.rfile.readline()
+        if line == b"ready\n":
+            self.connection.sendall(line)
+            line = self.rfile.readline()
+        word, _, size = line.decode().strip().partition(" ")
         if word == "echo":
             while data := self.rfile.read1(_PIECE):
                 self.connection.sendall(data)
