@@ -1,7 +1,8 @@
 """Figures of our Session Manager client, against the box of the tests.
 
-The peers are a websocket echo with the same framing and the same kind of loop, and the box's own
-client, which is written for being read (asyncio, one message at a time).
+The peers are a bare websocket with the same framing and the same kind of loop, once as a proxy
+command to the same port and once as an echo in one process; and the box's own client, which is
+written for being read (asyncio, one message at a time).
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from runhouse.ssh.ssm.link import Link
 from tests.rigs import namespaces
 from tests.rigs.sagemakerbox import life
 from tests.rigs.sagemakerbox.box import Box
-from tests.rigs.ssm import Target, start_target
+from tests.rigs.ssm import SERVICE, Target, start_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,28 +41,62 @@ _WAIT_S = 10.0
 _LONGEST_S = 900.0
 _NAIVE = "a plain asyncio client"
 
-_ECHO = """
+# A websocket server: `echo` says back what comes, `tunnel` leads to a port.
+_SERVER = """
 import asyncio, sys
 from websockets.server import ServerProtocol
 from tests.rigs.sagemakerbox.gateway import Frames, frame
 
-class Echo(asyncio.Protocol):
+class Port(asyncio.Protocol):
+    def __init__(self, client):
+        self.client = client
+    def data_received(self, data):
+        self.client.write(frame(0x82, data))
+
+class Server(asyncio.Protocol):
     def connection_made(self, transport):
         self.transport, self.upgrade, self.frames = transport, ServerProtocol(), Frames()
     def data_received(self, data):
         if self.upgrade is not None:
-            self.upgrade.receive_data(data)
-            for request in self.upgrade.events_received():
-                self.upgrade.send_response(self.upgrade.accept(request))
-            self.transport.write(b"".join(self.upgrade.data_to_send()))
-            self.upgrade = None
+            self.task = asyncio.create_task(self.open(data))
+        elif len(sys.argv) > 2:
+            self.port.write(b"".join(payload for _, payload in self.frames.feed(data)))
         else:
             self.transport.write(b"".join(frame(*each) for each in self.frames.feed(data)))
+    async def open(self, data):
+        if len(sys.argv) > 2:
+            made = lambda: Port(self.transport)
+            self.port, _ = await loop.create_connection(made, "127.0.0.1", int(sys.argv[2]))
+        self.upgrade.receive_data(data)
+        for request in self.upgrade.events_received():
+            self.upgrade.send_response(self.upgrade.accept(request))
+        data, self.upgrade = b"".join(self.upgrade.data_to_send()), None
+        self.transport.write(data)
 
 async def main():
-    server = await asyncio.get_running_loop().create_server(Echo, "127.0.0.1", int(sys.argv[1]))
+    global loop
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(Server, "127.0.0.1", int(sys.argv[1]))
     await server.serve_forever()
 asyncio.run(main())
+"""
+# A proxy command over a bare websocket, with the framing and the loop of ours.
+_TUNNEL = """
+import os, select, sys
+from runhouse.ssh.ssm.frames import FrameReader, Opcode, write_frames
+from runhouse.ssh.ssm.link import Link
+link, reader, poll = Link(sys.argv[1], {}, timeout_s=10), FrameReader(), select.poll()
+poll.register(0, select.POLLIN)
+poll.register(link, select.POLLIN)
+while True:
+    for descriptor, _ in poll.poll():
+        if descriptor:
+            for _, payload in reader.feed(link.receive()):
+                os.write(1, payload)
+        elif data := os.read(0, 1 << 16):
+            link.send(write_frames(Opcode.BINARY, [data]))
+        else:
+            sys.exit()
 """
 
 
@@ -186,53 +221,74 @@ def _down(target: Target, command: list[str], size: int) -> float:
 
 
 @contextmanager
-def _websocket_echo() -> Iterator[Callable[[], None]]:
-    """Give a round trip over a websocket, with the same library and loop as ours."""
+def _server(*words: str) -> Iterator[str]:
+    """Start a websocket server, and give its URL."""
     port = free_port()
-    with subprocess.Popen([sys.executable, "-c", _ECHO, str(port)]) as server:
+    with subprocess.Popen([sys.executable, "-c", _SERVER, str(port), *words]) as server:
         try:
             wait_for_port(port)
-            link = Link(f"ws://127.0.0.1:{port}/", {}, timeout_s=_WAIT_S)
-            reader = FrameReader()
-            poll = select.poll()
-            poll.register(link, select.POLLIN)
-
-            def trip() -> None:
-                link.send(write_frames(Opcode.BINARY, [b"x"]))
-                while not poll.poll(_WAIT_S * 1000) or not reader.feed(link.receive()):
-                    pass
-
-            yield trip
-            link.close()
+            yield f"ws://127.0.0.1:{port}/"
         finally:
             server.kill()
+
+
+@contextmanager
+def _websocket_echo() -> Iterator[Callable[[], None]]:
+    """Give a round trip over a websocket, with the same framing and the same loop as ours."""
+    with _server() as url:
+        link, reader, poll = Link(url, {}, timeout_s=_WAIT_S), FrameReader(), select.poll()
+        poll.register(link, select.POLLIN)
+
+        def trip() -> None:
+            link.send(write_frames(Opcode.BINARY, [b"x"]))
+            while not poll.poll(_WAIT_S * 1000) or not reader.feed(link.receive()):
+                pass
+
+        yield trip
+        link.close()
+
+
+@contextmanager
+def _tunnel(target: Target) -> Iterator[subprocess.Popen[bytes]]:
+    """Give a proxy command over a bare websocket that leads to the same service as ours."""
+    port = free_port()
+    with subprocess.Popen([sys.executable, str(SERVICE), str(port)]) as service:
+        try:
+            wait_for_port(port)
+            with (
+                _server(str(port)) as url,
+                target.start([sys.executable, "-c", _TUNNEL, url]) as process,
+            ):
+                yield process
+                process.kill()
+        finally:
+            service.kill()
 
 
 def _trip_rows(target: Target, ssh: list[str], *, quick: bool) -> list[Row]:
     rounds = 3 if quick else 15
     with (
         _websocket_echo() as echo,
+        _tunnel(target) as tunnel,
         target.start(target.command()) as ours,
         target.start([*ssh, "exec cat"]) as through,
-        target.start(target.naive_command()) as naive,
     ):
-        for process in (ours, naive):
+        for process in (ours, tunnel):
             _say(process, b"echo\n")
-        trips = {
-            name: partial(_trip, process)
-            for name, process in (("ours", ours), ("ssh", through), ("naive", naive))
-        }
-        for trip in trips.values():
+        by_us, bare, by_ssh = (partial(_trip, each) for each in (ours, tunnel, through))
+        for trip in (by_us, bare, by_ssh):
             trip()
-        mine, theirs = interleaved(trips["ours"], echo, rounds, 100)
-        over_ssh, bare = interleaved(trips["ssh"], trips["ours"], rounds, 100)
-        for process in (ours, through, naive):
+        mine, theirs = interleaved(by_us, bare, rounds, 100)
+        again, echoed = interleaved(by_us, echo, rounds, 100)
+        over_ssh, without = interleaved(by_ssh, by_us, rounds, 100)
+        for process in (ours, through):
             process.kill()
-    ms = [median(times) * 1e3 for times in (mine, theirs, over_ssh, bare)]
-    name = "SSM, round trip of a byte"
+    ms = [median(times) * 1e3 for times in (mine, theirs, again, echoed, over_ssh, without)]
+    name, against = "SSM, round trip of a byte", "pipe, bare websocket, port, and back"
     return [
-        Row(name, ms[0], "ms", ms[1], "websocket echo", 3, 3, "less"),
-        Row("SSM, the same through ssh", ms[2], "ms", ms[3], "without ssh", 3, 2, "less"),
+        Row(name, ms[0], "ms", ms[1], against, 3, 2, "less"),
+        Row(name, ms[2], "ms", ms[3], "one process that echoes", 15, 3, "less"),
+        Row(f"{name} through ssh", ms[4], "ms", ms[5], "without ssh", 3, 2, "less"),
     ]
 
 

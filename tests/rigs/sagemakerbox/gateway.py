@@ -125,9 +125,8 @@ class Connection(asyncio.Protocol):
         if self._session is not None:
             self._session.write_to_port()
         self.flush()
-        if self._session is not None:
-            if self._session.is_behind and not self._waiting:
-                self._waiting = asyncio.create_task(self._wait_for(self._session))
+        if self._session is not None and self._session.is_behind and not self._waiting:
+            self._waiting = asyncio.create_task(self._wait_for(self._session))
 
     async def _wait_for(self, session: Session) -> None:
         """Take no more until the port has caught up."""
