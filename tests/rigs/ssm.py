@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 PORT = 9000
 NAIVE = "tests.rigs.sagemakerbox.ssm_client"
-_SCRIPT = Path(__file__).with_name("ssm_port.py")
+SERVICE = Path(__file__).with_name("ssm_port.py")
 _START_S = 30.0
 
 
@@ -98,7 +98,7 @@ def _request(name: str, environment: Mapping[str, str]) -> dict[str, Any]:
         "AlgorithmSpecification": {
             "TrainingImage": "any:latest",
             "TrainingInputMode": "File",
-            "ContainerEntrypoint": [sys.executable, str(_SCRIPT)],
+            "ContainerEntrypoint": [sys.executable, str(SERVICE)],
         },
         "OutputDataConfig": {"S3OutputPath": f"s3://{BUCKET}/out"},
         "ResourceConfig": {

@@ -1,6 +1,7 @@
 """What runs in a container for tests and measurements of data channels; a script.
 
-At port 9000, the first line of a connection says what it does: `echo`; `up N`, which takes N bytes
+At port 9000, or the one of its argument, the first line of a connection says what it does: `ready`, which is said back and
+before another line; `echo`; `up N`, which takes N bytes
 and answers with their SHA-256; `down N`, which gives N bytes and then their SHA-256. With the
 variable AUTHORIZED_KEY, an sshd listens at port 22.
 """
@@ -9,9 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import socket
 import socketserver
 import subprocess
+import sys
 from pathlib import Path
 
 _PIECE = 1 << 18
@@ -27,7 +28,13 @@ UsePAM no
 
 class _Handler(socketserver.StreamRequestHandler):
     def handle(self) -> None:
-        word, _, size = self.rfile.readline().decode().strip().partition(" ")
+        line = self.rfile.readline()
+        if line == b"ready\n":
+            self.connection.sendall(line)
+            line = self.rfile.readline()
+        if not line:
+            return
+        word, _, size = line.decode().strip().partition(" ")
         if word == "echo":
             while data := self.rfile.read1(_PIECE):
                 self.connection.sendall(data)
@@ -62,8 +69,8 @@ def main() -> None:
     """Serve until the container ends."""
     if key := os.environ.get("AUTHORIZED_KEY"):
         _start_sshd(key)
-    socketserver.TCPServer.address_family = socket.AF_INET
-    with _Server(("127.0.0.1", 9000), _Handler) as server:
+    port = int(sys.argv[1]) if len(sys.argv) > 1 else 9000
+    with _Server(("127.0.0.1", port), _Handler) as server:
         server.serve_forever()
 
 

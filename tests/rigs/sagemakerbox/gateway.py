@@ -41,6 +41,37 @@ def frame(first: int, payload: bytes) -> bytes:
     return bytes((first, 127)) + size.to_bytes(8, "big") + payload
 
 
+class Frames:
+    """Turn what a client sends into frames."""
+
+    def __init__(self) -> None:
+        """Have nothing."""
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[tuple[int, bytes]]:
+        """Return what is complete: first byte and payload of each frame."""
+        if self._rest:
+            data = self._rest + data
+        found: list[tuple[int, bytes]] = []
+        at, size = 0, len(data)
+        while size - at >= 6:
+            length = data[at + 1] & 0x7F
+            body = at + 6
+            if length == 126:
+                length = data[at + 2] << 8 | data[at + 3]
+                body = at + 8
+            elif length == 127:
+                length = int.from_bytes(data[at + 2 : at + 10], "big")
+                body = at + 14
+            if body + length > size:
+                break
+            mask = data[body - 4 : body]
+            found.append((data[at], apply_mask(data[body : body + length], mask)))
+            at = body + length
+        self._rest = data[at:]
+        return found
+
+
 class Connection(asyncio.Protocol):
     """Serve one websocket of a client: the upgrade, the token, then the session."""
 
@@ -61,7 +92,7 @@ class Connection(asyncio.Protocol):
         self._upgrade: ServerProtocol | None = ServerProtocol()
         self._session: Session | None = None
         self._is_known = False  # by its token
-        self._rest = b""
+        self._frames = Frames()
         self._out: list[bytes] = []
         self._held: list[bytes] = []
         self._waiting: asyncio.Task[None] | None = None
@@ -82,7 +113,7 @@ class Connection(asyncio.Protocol):
         if self._upgrade is not None:
             self._answer(self._upgrade, data)
             return
-        for first, payload in self._frames(data):
+        for first, payload in self._frames.feed(data):
             if first == _CLOSE:
                 self.transport.close()
             elif first == _PING:
@@ -91,11 +122,11 @@ class Connection(asyncio.Protocol):
                 self._greet(payload)
             elif self._session is not None and not self._is_lost():
                 self._session.received(payload)
-        self.flush()
         if self._session is not None:
             self._session.write_to_port()
-            if self._session.is_behind and not self._waiting:
-                self._waiting = asyncio.create_task(self._wait_for(self._session))
+        self.flush()
+        if self._session is not None and self._session.is_behind and not self._waiting:
+            self._waiting = asyncio.create_task(self._wait_for(self._session))
 
     async def _wait_for(self, session: Session) -> None:
         """Take no more until the port has caught up."""
@@ -146,29 +177,6 @@ class Connection(asyncio.Protocol):
             return
         self._is_known = True
         self._session.attached(self)
-
-    def _frames(self, data: bytes) -> list[tuple[int, bytes]]:
-        """Return what is complete."""
-        if self._rest:
-            data = self._rest + data
-        found: list[tuple[int, bytes]] = []
-        at, size = 0, len(data)
-        while size - at >= 6:
-            length = data[at + 1] & 0x7F
-            body = at + 6
-            if length == 126:
-                length = data[at + 2] << 8 | data[at + 3]
-                body = at + 8
-            elif length == 127:
-                length = int.from_bytes(data[at + 2 : at + 10], "big")
-                body = at + 14
-            if body + length > size:
-                break
-            mask = data[body - 4 : body]
-            found.append((data[at], apply_mask(data[body : body + length], mask)))
-            at = body + length
-        self._rest = data[at:]
-        return found
 
     # -- what the session uses --------------------------------------------------------------------
 

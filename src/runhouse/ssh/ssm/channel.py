@@ -31,6 +31,7 @@ SSH_DOCUMENT: Final = "AWS-StartSSHSession"
 FORWARDING_DOCUMENT: Final = "AWS-StartPortForwardingSession"
 # Agents go by the version of AWS's plugin: of this one on, the upgrade of the websocket is signed.
 CLIENT_VERSIONS: Final = {SSH_DOCUMENT: "1.2.764.0", FORWARDING_DOCUMENT: "1.1.61.0"}
+_MANY: Final = 16
 _SUCCESS, _FAILED, _UNSUPPORTED = 1, 2, 3
 _INCOMPLETE = "the agent closed it before all of its output had arrived"
 _NO_ENCRYPTION = (
@@ -71,6 +72,7 @@ class Channel:
         """Begin on a new connection, the first one or one after a break."""
         self._reader = FrameReader()
         self._paused = self.lost = False
+        self._received = []  # it will be sent again
         greeting = {
             "MessageSchemaVersion": "1.0",
             "RequestId": str(uuid.uuid4()),
@@ -104,12 +106,29 @@ class Channel:
         if not self._paused:
             self._queue += self.outgoing.late(now)
 
-    def next_s(self, now: float) -> float | None:
-        """Return how long it is until `tick` may have something to do; None for no end."""
-        return None if self._paused else self.outgoing.next_s(now)
+    @property
+    def is_waiting(self) -> bool:
+        """Whether anything is to be acknowledged, by either side."""
+        return bool(self._received or self.outgoing.missing)
 
-    def to_send(self) -> bytes:
-        """Take what is to go over the connection."""
+    @property
+    def holds(self) -> bool:
+        """Whether acknowledgements wait for data to go with."""
+        return bool(self._received)
+
+    def to_send(self, *, hold: bool = False) -> bytes:
+        """Take what is to go over the connection.
+
+        Args:
+            hold: Keep a few acknowledgements back when there is nothing else to send: whoever
+                reads what has come often has an answer at once, and one packet wakes the agent
+                once.
+        """
+        if self._received and (
+            self._queue or not hold or len(self._received) >= _MANY or self.closed is not None
+        ):
+            self._queue += self._stamp.acknowledge(self._received)
+            self._received = []
         data = b"".join(self._control)
         self._control = []
         if self._queue:
@@ -142,9 +161,6 @@ class Channel:
                 self._control.append(write_frames(Opcode.PONG, [payload]))
             elif opcode == Opcode.CLOSE:
                 self.lost = True
-        if self._received:
-            self._queue += self._stamp.acknowledge(self._received)
-            self._received = []
         if acknowledged:
             repeat = not self._paused
             self._queue += self.outgoing.acknowledge(acknowledged, now, repeat=repeat)

@@ -157,14 +157,6 @@ class Outgoing:
         self._progress = now
         return self._repeat(list(self._flying), now, overtaken=1)
 
-    def next_s(self, now: float) -> float | None:
-        """Return how long it is until something may be late; None when nothing is on its way."""
-        waits = [self._slow_due] if self._slow else []
-        if self._flying:
-            oldest = next(iter(self._flying.values())).at
-            waits.append(max(oldest, self._progress) + self.timeout.seconds)
-        return max(0.0, min(waits) - now) if waits else None
-
     def _repeat(self, lost: list[int], now: float, *, overtaken: int = 0) -> list[bytes]:
         messages = []
         for sequence in lost:
