@@ -13,6 +13,7 @@ from runhouse.cli import (
     machines,
     objects,
     runs,
+    sagemaker,
     secrets,
     server,
     sync,
@@ -91,6 +92,7 @@ for _name, _function, _examples in _COMMANDS:
     app.command(_name, epilog=_epilog, context_settings=_SETTINGS.get(_name))(_function)
 app.add_typer(secrets.app, name="secrets")
 app.add_typer(server.app, name="server")
+app.add_typer(sagemaker.app, name="sagemaker")
 
 
 def _version(wanted: bool) -> None:

@@ -27,6 +27,7 @@ class JobCluster(LaunchedCluster):
     """Hold what a SageMaker cluster is, and which job it has."""
 
     kind: ClassVar[str] = "sagemaker"
+    wanted: JobDefinition
 
     def __init__(
         self,
@@ -149,11 +150,6 @@ class JobCluster(LaunchedCluster):
 
     def _change(self, **given: Any) -> None:
         self.wanted = self.wanted.changed(**given)
-
-    @property
-    def described(self) -> str:
-        """Return the machines that are wanted, as people say it."""
-        return str(self.wanted)
 
     def fields(self) -> dict[str, Any]:
         """Return what the record holds beside name and kind: JSON values, and no secret."""

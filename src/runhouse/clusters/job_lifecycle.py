@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from runhouse import settings
@@ -90,6 +91,29 @@ class Lifecycle:
         )
         each = price_per_hour(self.account, kind)
         return None if each is None else each * count
+
+    def costs(self, days: int) -> list[dict[str, Any]]:
+        """Return what the cluster's jobs of so many days have cost, the newest first."""
+        since = datetime.now(timezone.utc) - timedelta(days=days)
+        if self.wanted.job_name is not None:
+            names = [self.wanted.job_name]
+        else:
+            prefix = prefix_of(self.name, self.key)
+            listed = self.jobs.summaries(prefix, CreationTimeAfter=since)
+            names = [each["TrainingJobName"] for each in listed]
+        jobs = [job for name in names if (job := self.jobs.find(name)) is not None]
+        return [self._cost(job) for job in jobs if job.created_at >= since.timestamp()]
+
+    def _cost(self, job: Job) -> dict[str, Any]:
+        price = self.price(job)
+        return {
+            "name": self.name,
+            "job": job.name,
+            "seconds": int(job.cost_s / job.count),
+            "machines": f"{job.count}x {job.kind}",
+            "cost": None if price is None else price * job.cost_s / job.count / 3600,
+            "state": "gone" if job.has_ended else job.state,
+        }
 
     # -- launching ------------------------------------------------------------------------------
 

@@ -52,6 +52,7 @@ class OnDemandCluster(LaunchedCluster):
     """
 
     kind: ClassVar[str] = "on-demand"
+    wanted: Wanted
 
     def __init__(
         self,
@@ -364,6 +365,10 @@ class OnDemandCluster(LaunchedCluster):
             self._set_autostop(before)
 
     # -- what is known --------------------------------------------------------------------------
+
+    def seen(self, *, refresh: bool) -> Machines | None:
+        """Return what SkyPilot knows about the machines, or None when there are none."""
+        return launching.find(self.name, refresh=refresh)
 
     def status(self, refresh: bool = True) -> ClusterStatus:
         """Return what runs on the cluster, what it costs, and when it goes; launches nothing.

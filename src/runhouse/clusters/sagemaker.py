@@ -316,9 +316,9 @@ class SageMakerCluster(JobCluster):
             autostop_mins=self.autostop_mins,
         )
 
-    def tell(self, *, refresh: bool = True) -> ClusterStatus:
+    def tell(self) -> ClusterStatus:
         """Return what runs on the cluster and what it costs; creates nothing."""
-        job = self._life.find() if refresh or self._job is None else self._job
+        job = self._life.find()
         if job is None:
             self._settle(None)
             return ClusterStatus(name=self.name, state="down", cloud=CloudStatus())
@@ -335,6 +335,21 @@ class SageMakerCluster(JobCluster):
             return ClusterStatus(name=self.name, state=job.state, cloud=cloud)
         self._settle(job)
         return replace(super().status(), cloud=cloud)
+
+    def costs(self, days: int = 30) -> list[dict[str, Any]]:
+        """Return what the cluster's jobs have cost, the newest first.
+
+        Args:
+            days: Count jobs that were created in so many days.
+
+        Returns:
+            For each job `name` (of the cluster), `job`, `seconds` (for each machine), `machines`,
+            `cost` (US dollars; None when the price is unknown) and `state`.
+
+        Raises:
+            CloudCredentialsError: AWS does not let us in.
+        """
+        return self._life.costs(days)
 
     def status(self) -> dict[str, Any]:  # type: ignore[override]  # its form is a promise
         """Return what is known about the job and what runs in it; creates nothing.
