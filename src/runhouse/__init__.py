@@ -92,6 +92,7 @@ if TYPE_CHECKING:
     from runhouse.proxies.function import Function as Function, function as function
     from runhouse.proxies.module import Module as Module
     from runhouse.proxies.remote_class import module as module
+    from runhouse.specs.folder import Folder as Folder, folder as folder
     from runhouse.specs.secret import Secret as Secret, secret as secret
     from runhouse.version import __version__ as __version__
 
@@ -101,6 +102,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Cluster": "runhouse.clusters.cluster:Cluster",
     "ClusterStatus": "runhouse.clusters.status:ClusterStatus",
+    "Folder": "runhouse.specs.folder:Folder",
     "Function": "runhouse.proxies.function:Function",
     "Module": "runhouse.proxies.module:Module",
     "OnDemandCluster": "runhouse.clusters.on_demand:OnDemandCluster",
@@ -113,6 +115,7 @@ _HOMES = {
     "cluster": "runhouse.clusters.factory:cluster",
     "errors": "runhouse.errors:",
     "fn": "runhouse.proxies.function:function",
+    "folder": "runhouse.specs.folder:folder",
     "function": "runhouse.proxies.function:function",
     "here": "runhouse.clusters.here:here",
     "module": "runhouse.proxies.remote_class:module",
@@ -139,6 +142,7 @@ __all__ = [  # noqa: PLE0604, F822 - loaded on first use
     "CommandTimeoutError",
     "ConnectError",
     "ConnectionWaitExpiredError",
+    "Folder",
     "Function",
     "HostKeyChangedError",
     "HostNotWritableError",
@@ -193,6 +197,7 @@ __all__ = [  # noqa: PLE0604, F822 - loaded on first use
     "cluster",
     "errors",
     "fn",
+    "folder",
     "function",
     "here",
     "module",

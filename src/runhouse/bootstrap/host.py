@@ -6,12 +6,13 @@ one; nothing above asks which it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from runhouse.client.endpoint import Endpoint
+from runhouse.files import PLAINLY, Copying
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,6 +53,16 @@ class Tunnel(AbstractContextManager["Tunnel"], Protocol):
 
     def close(self) -> None:
         """End the tunnel; safe to repeat."""
+
+
+class Mounted(AbstractContextManager["Mounted"], Protocol):
+    """Show a folder of a host here until closed."""
+
+    def wait(self) -> None:
+        """Wait until somebody else unmounts it, or the connection ends."""
+
+    def close(self) -> None:
+        """Unmount it; safe to repeat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +143,12 @@ class Host(Endpoint, Protocol):
         """
 
     def copy(
-        self, source: str, dest: str, *, up: bool, contents: bool, filters: Sequence[str]
-    ) -> None:
+        self, source: str, dest: str, *, up: bool, contents: bool, how: Copying = PLAINLY
+    ) -> SyncReport:
         """Copy files between this machine and the host."""
+
+    def copy_to(self, other: Host, source: str, dest: str, how: Copying) -> SyncReport | None:
+        """Copy files from the host to another one; return None where files must be stored here."""
+
+    def mount(self, remote: str, folder: Path) -> Mounted:
+        """Show a folder of the host in one of this machine, until closed."""

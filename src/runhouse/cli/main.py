@@ -10,6 +10,7 @@ from runhouse.cli import (
     calls,
     clusters,
     doctor,
+    files,
     machines,
     objects,
     runs,
@@ -50,6 +51,12 @@ _COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
     ("ssh", clusters.ssh, ("rh ssh box",)),
     ("run", clusters.run, ("rh run box -- nvidia-smi -L", "rh run box -- 'cd data && ls | wc -l'")),
     ("sync", sync.sync, ("rh sync --dry-run", "rh sync box --path ~/project")),
+    (
+        "cp",
+        files.cp,
+        ("rh cp data/ box:data", "rh cp one:results two:", "rh cp box:model.pt s3://models/"),
+    ),
+    ("mount", files.mount, ("rh mount box:data ~/box-data",)),
     (
         "call",
         calls.call,

@@ -10,6 +10,8 @@ from runhouse import settings
 from runhouse.bootstrap.local_host import LocalHost
 from runhouse.clusters import arguments, shell
 from runhouse.clusters.definition import Definition
+from runhouse.files import Copying
+from runhouse.specs.progress import shown
 from runhouse.worker import inside
 
 if TYPE_CHECKING:
@@ -209,7 +211,9 @@ class Commands(Definition):
         filter_options: str | Sequence[str] | None = None,
         node: int | str | None = None,
     ) -> None:
-        """Copy files or directories to or from the cluster.
+        """Copy files or directories to or from the cluster, and show how far that is.
+
+        What is there already is not sent again, and an interrupted copy goes on where it stopped.
 
         Args:
             source: Path to copy from; on the host when `up` is off.
@@ -236,4 +240,6 @@ class Commands(Definition):
             "filter_options", () if filter_options is None else filter_options
         )
         for index in arguments.nodes(self.ips, node):
-            self.host_of(index).copy(origin, target, up=up, contents=contents, filters=filters)
+            with shown(Path(origin).name) as on_bytes:
+                how = Copying(excludes=filters, on_bytes=on_bytes)
+                self.host_of(index).copy(origin, target, up=up, contents=contents, how=how)
