@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,8 +19,6 @@ from runhouse.specs.places import split_url
 from runhouse.specs.progress import shown
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from runhouse.specs.folder import AnyPlace
 
 # A cluster, or user@host, before a path; a path with a slash before its colon is one of here.
@@ -107,7 +106,7 @@ def mount(
         str, typer.Argument(metavar="CLUSTER:PATH", help="The folder on the cluster's head.")
     ],
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="An empty folder here, made if need be.")
+        str, typer.Argument(metavar="DIR", help="An empty folder here, made if need be.")
     ],
 ) -> None:
     """Show a folder of a cluster here until Ctrl-C; needs sshfs."""
@@ -117,7 +116,7 @@ def mount(
             msg = f"{source!r} cannot be mounted. Write CLUSTER:PATH."
             raise ValueError(msg)
         host = find_up(found[1]).host_of()
-        with host.mount(found[2] or ".", folder) as mounted:
+        with host.mount(found[2] or ".", Path(folder)) as mounted:
             print_line(f"{source} is at {folder}. Ctrl-C unmounts it.")
             with contextlib.suppress(KeyboardInterrupt):
                 mounted.wait()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import os
 import shutil
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -57,12 +57,13 @@ class ObjectPlace:
                 raise ImportError(msg) from error
         return self._opened
 
-    @contextmanager
-    def _told(self, path: str) -> Iterator[None]:
-        """Put what goes wrong into our words."""
+    @contextlib.contextmanager
+    def _told(self, path: str) -> Iterator[Any]:
+        """Yield the file system, and put what goes wrong into our words."""
+        files = self._files
         try:
-            yield
-        except (ImportError, FileNotFoundError, PermissionError, SyncError):
+            yield files
+        except (FileNotFoundError, PermissionError, SyncError):
             raise
         except Exception as error:
             msg = (
@@ -73,10 +74,10 @@ class ObjectPlace:
 
     def entries(self, path: str) -> list[Entry]:
         """List a folder."""
-        with self._told(path):
-            self._files.invalidate_cache()
-            rows = self._files.ls(path, detail=True)
-            place = self._files._strip_protocol(path).rstrip("/")
+        with self._told(path) as files:
+            files.invalidate_cache()
+            rows = files.ls(path, detail=True)
+            place = files._strip_protocol(path).rstrip("/")
         found = [
             Entry(
                 str(row["name"]).rstrip("/").rpartition("/")[2],
@@ -90,29 +91,29 @@ class ObjectPlace:
 
     def kind(self, path: str) -> str:
         """Tell what is at a path."""
-        with self._told(path):
-            self._files.invalidate_cache()
+        with self._told(path) as files:
+            files.invalidate_cache()
             try:
-                return "folder" if self._files.info(path)["type"] == "directory" else "file"
+                return "folder" if files.info(path)["type"] == "directory" else "file"
             except FileNotFoundError:
                 return ""
 
     def make(self, path: str) -> None:
         """Make a folder; an object store has buckets only, folders are there with their files."""
-        with self._told(path):
-            self._files.makedirs(path, exist_ok=True)
+        with self._told(path) as files:
+            files.makedirs(path, exist_ok=True)
 
     def remove(self, path: str, *, recursive: bool) -> None:
         """Remove a file or folder."""
         if self.kind(path):
-            with self._told(path):
-                self._files.rm(path, recursive=recursive)
+            with self._told(path) as files:
+                files.rm(path, recursive=recursive)
 
     def open(self, path: str, mode: str, encoding: str | None) -> IO[Any]:
         """Open a file; what is written is there when it is closed."""
-        with self._told(path):
-            self._files.invalidate_cache()
-            file: IO[Any] = self._files.open(path, mode, encoding=encoding)
+        with self._told(path) as files:
+            files.invalidate_cache()
+            file: IO[Any] = files.open(path, mode, encoding=encoding)
             return file
 
     # -- copies ---------------------------------------------------------------------------------
@@ -122,10 +123,10 @@ class ObjectPlace:
 
         A file stands for itself, under its name.
         """
-        with self._told(path):
-            self._files.invalidate_cache()
-            place = self._files._strip_protocol(path).rstrip("/")
-            found = self._files.find(path, detail=True)
+        with self._told(path) as files:
+            files.invalidate_cache()
+            place = files._strip_protocol(path).rstrip("/")
+            found = files.find(path, detail=True)
         if place in found:
             return {place.rpartition("/")[2]: found[place]}
         start = f"{place}/" if place else ""
@@ -146,16 +147,21 @@ class ObjectPlace:
 
     def put(self, file: Path, path: str) -> None:
         """Copy a file of this machine to a path."""
-        with self._told(path):
-            self._files.makedirs(self._files._parent(path), exist_ok=True)
-            self._files.put_file(str(file), path)
+        with self._told(path) as files:
+            if self.system not in _EXTRAS:  # there, that would make a bucket of a wrong name
+                files.makedirs(files._parent(path), exist_ok=True)
+            files.put_file(str(file), path)
 
     def get(self, path: str, file: Path) -> None:
         """Copy a file to this machine; it is written beside its place and renamed."""
         file.parent.mkdir(parents=True, exist_ok=True)
         part = file.with_name(f"{file.name}.{os.getpid()}.rh-part")
         try:
-            with self._told(path), self._files.open(path, "rb") as source, part.open("wb") as out:
+            with (
+                self._told(path) as files,
+                files.open(path, "rb") as source,
+                part.open("wb") as out,
+            ):
                 shutil.copyfileobj(source, out, _CHUNK)
             part.replace(file)
         finally:
@@ -232,6 +238,10 @@ def download_tree(origin: ObjectPlace, source: str, dest: Path, how: Copying) ->
     for name in gone:
         (dest / name).unlink()
         counted.deleted += 1
+        for above in (dest / name).relative_to(dest).parents:
+            with contextlib.suppress(OSError):  # something else is in it
+                if above != Path():
+                    (dest / above).rmdir()
     return counted
 
 
