@@ -44,7 +44,6 @@ class Rig:
     inner: rh.Cluster
     bare: rh.Cluster
     machines: dict[str, Machine]
-    config: Path
 
 
 @pytest.fixture(scope="module")
@@ -57,9 +56,9 @@ def rig(client: Client) -> Iterator[Rig]:
         client.used_by_this_process(),
     ):
         machines = {"one": one, "inner": inner, "bare": bare}
-        clusters = [rh.cluster(name, host=name, python=sys.executable) for name in machines]
-        yield Rig(*clusters, machines, client.config)
-        for cluster in clusters:
+        clusters = {name: rh.cluster(name, host=name, python=sys.executable) for name in machines}
+        yield Rig(**clusters, machines=machines)
+        for cluster in clusters.values():
             cluster.disconnect()
 
 
@@ -136,8 +135,7 @@ def test_a_copy_that_was_interrupted_goes_on_where_it_stopped(rig: Rig, tmp_path
     rig.one.up()
 
     def break_off() -> None:
-        drafts = lambda: list(there.glob(".file.*"))  # noqa: E731 - of rsync
-        wait_until(lambda: any(path.stat().st_size > BIG // 5 for path in drafts()))
+        wait_until(lambda: any(x.stat().st_size > BIG // 5 for x in there.glob(".file.*")))
         machine.kill_sshd_sessions()
 
     breaker = threading.Thread(target=break_off)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import fsspec
 import pytest
@@ -201,11 +201,12 @@ def test_urls_name_their_system() -> None:
         rh.folder("s3://b/x", system="gs")
 
 
+WRONG_TYPE: Any = 7
 WRONG: list[tuple[Any, type[Exception], str]] = [
     (lambda _: rh.folder(""), ValueError, "empty"),
-    (lambda _: rh.folder(7), TypeError, "type int"),
-    (lambda _: rh.folder(b"x"), TypeError, "type bytes"),
-    (lambda _: rh.folder("x", system=7), TypeError, "is no cluster"),
+    (lambda _: rh.folder(WRONG_TYPE), TypeError, "type int"),
+    (lambda _: rh.folder(cast("Any", b"x")), TypeError, "type bytes"),
+    (lambda _: rh.folder("x", system=WRONG_TYPE), TypeError, "is no cluster"),
     (lambda d: d.to("nowhere"), rh.ClusterNotFoundError, "nowhere"),
     (lambda d: d.to("s3"), ValueError, "BUCKET/FOLDER"),
     (lambda d: d.to(7), TypeError, "is no cluster"),
