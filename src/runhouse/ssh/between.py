@@ -51,10 +51,12 @@ _ADD = (
     'umask 077; mkdir -p .ssh && f=.ssh/authorized_keys && touch "$f" && '
     'if [ -s "$f" ] && [ -n "$(tail -c 1 "$f")" ]; then echo >>"$f"; fi && cat >>"$f"'
 )
-# Beside it and renamed, so that no crash locks the user out.
+# Beside it and renamed, and only if all of it could be written: no crash and no full disk locks the
+# user out.
 _REMOVE = (
-    'f=$(readlink -f .ssh/authorized_keys) && cp -p "$f" "$f.$1" && '
-    '{ grep -v -- "$1" "$f" >"$f.$1"; mv -f "$f.$1" "$f"; }; [ -s "$f" ] || rm -f "$f"'
+    'f=$(readlink -f .ssh/authorized_keys) && cp -p "$f" "$f.$1" || exit 1; '
+    'grep -v -- "$1" "$f" >"$f.$1"; if [ $? -gt 1 ]; then rm -f "$f.$1"; exit 1; fi; '
+    'mv -f "$f.$1" "$f"; [ -s "$f" ] || rm -f "$f"'
 )
 # `$1`: known hosts, `$2`: public key; the private key comes from standard input.
 _DIRECT = (
