@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
 from typing import TYPE_CHECKING
 
 from runhouse.specs.progress import Meter, shown
-from runhouse.ssh.between import _files, _Heard, _key_pair
+from runhouse.ssh.between import _ADD, _REMOVE, _files, _Heard, _key_pair
 from runhouse.ssh.rsync import lines, read_counts, told_progress, transfer_options
 
 if TYPE_CHECKING:
@@ -104,3 +105,46 @@ def test_a_bar_is_shown_on_a_terminal_after_a_while() -> None:
 def test_a_bar_goes_when_the_transfer_ends() -> None:
     with shown("data") as on_bytes:
         on_bytes(1, 2)
+
+
+def in_home(home: Path, script: str, data: str = "", before: str = "") -> int:
+    """Run a script of the second host in a home directory, as its ssh does."""
+    done = subprocess.run(
+        ["sh", "-c", f"{before} cd {home}; {script}", "sh", "rh-1234"],
+        input=data, text=True, capture_output=True, check=False, timeout=10,
+    )  # fmt: skip
+    return done.returncode
+
+
+def test_a_key_is_let_in_and_taken_away_again(tmp_path: Path) -> None:
+    file = tmp_path / ".ssh" / "authorized_keys"
+    assert in_home(tmp_path, _ADD, "restrict KEY rh-1234\n") == 0
+    assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    assert in_home(tmp_path, _REMOVE) == 0
+    assert list((tmp_path / ".ssh").iterdir()) == [], "it was not there before"
+    file.write_text("ssh-ed25519 MINE me")  # without an end of line
+    file.chmod(0o640)
+    assert in_home(tmp_path, _ADD, "restrict KEY rh-1234\n") == 0
+    assert file.read_text() == "ssh-ed25519 MINE me\nrestrict KEY rh-1234\n"
+    assert in_home(tmp_path, _REMOVE) == 0
+    assert file.read_text() == "ssh-ed25519 MINE me\n"
+    assert file.stat().st_mode & 0o777 == 0o640
+    assert [path.name for path in (tmp_path / ".ssh").iterdir()] == ["authorized_keys"]
+
+
+def test_nobody_is_locked_out_when_the_keys_cannot_be_written(tmp_path: Path) -> None:
+    file = tmp_path / ".ssh" / "authorized_keys"
+    file.parent.mkdir()
+    text = "ssh-ed25519 MINE me\nrestrict KEY rh-1234\n"
+    file.write_text(text)
+    assert in_home(tmp_path, _REMOVE, before="ulimit -f 0;") != 0
+    assert file.read_text() == text
+
+
+def test_a_link_to_the_keys_stays_one(tmp_path: Path) -> None:
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / "keys").write_text("ssh-ed25519 MINE me\nrestrict KEY rh-1234\n")
+    (tmp_path / ".ssh" / "authorized_keys").symlink_to(tmp_path / "keys")
+    assert in_home(tmp_path, _REMOVE) == 0
+    assert (tmp_path / ".ssh" / "authorized_keys").is_symlink()
+    assert (tmp_path / "keys").read_text() == "ssh-ed25519 MINE me\n"
