@@ -61,7 +61,8 @@ _REMOVE = (
 # `$1`: known hosts, `$2`: public key; the private key comes from standard input.
 _DIRECT = (
     "command -v ssh-agent >/dev/null && command -v ssh-add >/dev/null || exit 97; "
-    'umask 077; d=$(mktemp -d) || exit 97; trap \'rm -rf "$d"\' EXIT; trap "exit 98" HUP INT TERM; '
+    "umask 077; d=$(mktemp -d) || exit 97; "
+    'trap \'trap "" HUP INT TERM; rm -rf "$d"\' EXIT; trap "exit 98" HUP INT TERM; '
     'printf "%s\\n" "$1" >"$d/known"; printf "%s\\n" "$2" >"$d/key.pub"; export d; shift 2; '
     """ssh-agent sh -c 'ssh-add -q - 2>/dev/null || exit 97; "$@"; code=$?; """
     """kill "$SSH_AGENT_PID"; exit $code' sh "$@" """
