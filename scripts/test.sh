@@ -4,8 +4,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Without these, tests against real sshd processes, shells or in a browser are skipped, and each says what it
-# misses.
+# Without these, tests against real sshd processes, in shells and in a browser are skipped, and each says
+# what it misses.
 scripts/debian.sh openssh-server openssh-client rsync iproute2 git busybox zsh fish chromium || true
 scripts/setup.sh dev
 

@@ -80,7 +80,7 @@ class Query:
         given = self._given.get(name)
         if given is None:
             return None
-        if not (given.isascii() and given.isdigit() and 0 < len(given) < 10 and int(given)):
+        if not (given.isascii() and given.isdigit() and len(given) < 19 and int(given)):
             raise refuse(name, "a whole number from 1 on")
         return int(given)
 

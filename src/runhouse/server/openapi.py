@@ -35,7 +35,7 @@ _NAME: Json = {"type": "string", "pattern": PATTERN}
 _TEXT: Json = {"type": "string"}
 _YES: Json = {"type": "boolean"}
 _SECONDS: Json = {"type": "number", "exclusiveMinimum": 0}
-_WHOLE: Json = {"type": "integer", "minimum": 1, "maximum": 999_999_999}
+_WHOLE: Json = {"type": "integer", "minimum": 1}
 _OPTIONS: Mapping[str, Json] = {
     "stream_logs": _YES,
     "run_name": _NAME,
