@@ -24,6 +24,7 @@ PAGES = [
     "docs/runs.md",
     "docs/objects.md",
     "docs/http.md",
+    "docs/dashboard.md",
     "docs/on-demand.md",
     "docs/secrets.md",
     "docs/folders.md",

@@ -85,6 +85,7 @@ class LocalHost:
             start_timeout_s=self._settings.start_timeout_s,
             idle_s=self._settings.local_idle_s,
             port=self._port,
+            keep_runs_days=self._settings.keep_runs_days,
         )
         with self._lock:
             self._info = start_server(config, replace=replace)

@@ -230,6 +230,7 @@ class SshHost:
             digest=runtime.digest(),
             start_timeout_s=self._settings.start_timeout_s,
             port=self._port,
+            keep_runs_days=self._settings.keep_runs_days,
             autostop=None if self._autostop is None else self._autostop(),
         )
 

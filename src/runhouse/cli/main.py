@@ -9,6 +9,7 @@ import typer
 from runhouse.cli import (
     calls,
     clusters,
+    dashboard,
     doctor,
     files,
     machines,
@@ -64,6 +65,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
     ),
     ("runs", runs.list_runs, ("rh runs box --all",)),
     ("logs", runs.logs, ("rh logs nightly -f -c box", "rh logs box")),
+    ("dashboard", dashboard.dashboard, ("rh dashboard box", "rh dashboard gpu --port 8265")),
     ("result", runs.result, ("rh result nightly -c box --wait",)),
     ("cancel", runs.cancel, ("rh cancel nightly -c box", "rh cancel --all --force")),
     ("keys", objects.keys, ("rh keys box --env gpu",)),

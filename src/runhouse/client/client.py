@@ -12,6 +12,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from runhouse.client import tracing
 from runhouse.client.endpoint import (
     Connection,
     Endpoint,
@@ -61,11 +62,12 @@ class Client:
             BaseException: What the call raised.
             RunhouseError: The call could not be made, or was lost.
         """
-        talk = Talk(self, target, Exchange(call, arguments))
-        event = talk.next_outcome()
-        if isinstance(event, Streaming):
-            return talk.items()
-        return outcome(event)
+        with tracing.span(call, self.endpoint.host, target.env):
+            talk = Talk(self, target, Exchange(call, arguments))
+            event = talk.next_outcome()
+            if isinstance(event, Streaming):
+                return talk.items()
+            return outcome(event)
 
     def start(self, target: Target, call: Call, arguments: Pickled) -> RunInfo:
         """Start a recorded run that is not watched, and return as soon as it has arrived.
@@ -73,11 +75,12 @@ class Client:
         Raises:
             RunhouseError: The call could not be made.
         """
-        talk = Talk(self, target, Exchange(call, arguments))
-        event = talk.next_event()
-        if isinstance(event, Started):
-            return event.info
-        outcome(event)
+        with tracing.span(call, self.endpoint.host, target.env):
+            talk = Talk(self, target, Exchange(call, arguments))
+            event = talk.next_event()
+            if isinstance(event, Started):
+                return event.info
+            outcome(event)
         msg = "The worker did not say that the run has started. Report this as a bug."
         raise CallError(msg)
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import json
 import logging
+import os
 import re
 import secrets
+import socket
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -195,6 +198,7 @@ class Calls:
             retry_on=options.retry_on,
             backoff_s=options.backoff_s,
             parent=inside.current_run_id(),
+            caller=_caller(),
             **{"run_id": secrets.token_hex(8), "record": bool(options.run_name), **fields},
         )
 
@@ -313,6 +317,16 @@ class Calls:
             self.define(target, key, code, b"", "")
         call = self._call("put", key, CallOptions(), new_key=key, persist=persist)
         self.client.call(target, call, pickled)
+
+
+@lru_cache(maxsize=1)
+def _caller() -> str:
+    """Return who makes the calls of this process, for those who look at its runs."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name, as in some containers
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
 
 
 def new_key(options: CallOptions, what: str) -> str:

@@ -35,6 +35,7 @@ _NAME: Json = {"type": "string", "pattern": PATTERN}
 _TEXT: Json = {"type": "string"}
 _YES: Json = {"type": "boolean"}
 _SECONDS: Json = {"type": "number", "exclusiveMinimum": 0}
+_WHOLE: Json = {"type": "integer", "minimum": 1}
 _OPTIONS: Mapping[str, Json] = {
     "stream_logs": _YES,
     "run_name": _NAME,
@@ -117,7 +118,7 @@ def fixed_pages() -> dict[str, Json]:
     pages: dict[str, Json] = {
         "/check": {"get": _operation("Tell that the server answers; needs no token")},
         "/status": {"get": _operation("Tell what runs, and how busy it is")},
-        "/keys": {"get": _operation("List the objects", query={"env": _NAME})},
+        "/keys": {"get": _operation("List the objects", query={"env": _NAME, "sizes": _YES})},
         "/call/{key}": {
             "get": _operation("Call a function with the arguments of the query", answers=_VALUE),
             "post": _post("Call a function", _ARGUMENTS, _ANY),
@@ -152,7 +153,31 @@ def fixed_pages() -> dict[str, Json]:
             "put": _operation("Bound what the workers of an env take", body=_LIMITS),
         },
     }
-    return pages | _page_of_autostop() | _pages_of_runs() | _pages_of_tokens()
+    return pages | _page_of_autostop() | _pages_of_runs() | _pages_of_tokens() | _pages_to_look_at()
+
+
+def _pages_to_look_at() -> dict[str, Json]:
+    """Return the dashboard, and what it and programs like it look at."""
+    html, metrics = _content("text/html"), _content("text/plain")
+    return {
+        "/": {"get": _operation("Return the dashboard; needs no token", answers={"200": html})},
+        "/page/{name}": {
+            "get": _operation(
+                "Return a file of the dashboard; needs no token",
+                answers={"200": _content("text/css", "text/javascript", "image/svg+xml")},
+            )
+        },
+        "/whoami": {"get": _operation("Tell whose token a request has, and what that allows")},
+        "/nodes": {
+            "get": _operation("Tell how busy the nodes were lately", query={"after": _SECONDS})
+        },
+        "/metrics": {
+            "get": _operation("Return the figures for Prometheus", answers={"200": metrics})
+        },
+        "/workers/{id}/restart": {
+            "post": _operation("End a worker, with its runs and objects, and start another one")
+        },
+    }
 
 
 def _page_of_autostop() -> dict[str, Json]:
@@ -174,7 +199,12 @@ def _page_of_autostop() -> dict[str, Json]:
 def _pages_of_runs() -> dict[str, Json]:
     result = _content("application/json", LINES_TYPE, EVENTS_TYPE, PICKLE_TYPE)
     pages: dict[str, Json] = {
-        "/runs": {"get": _operation("List the runs")},
+        "/runs": {
+            "get": _operation(
+                "List the runs",
+                query={"search": _TEXT, "after": _SECONDS, "limit": _WHOLE},
+            )
+        },
         "/runs/cancel": {"post": _operation("Cancel all runs", body=_FORCE)},
         "/runs/{id}": {"get": _operation("Tell about a run")},
         "/runs/{id}/cancel": {"post": _operation("Cancel a run", body=_FORCE)},
