@@ -12,25 +12,15 @@ from pathlib import Path
 import pytest
 
 import runhouse as rh
+from runhouse.bootstrap.host import Tunnel
 from runhouse.clusters.status import CloudStatus, ClusterStatus
 from runhouse.server.problem import SORTS
 
 ROOT = Path(__file__).parents[2]
-PAGES = [
-    "README.md",
-    "docs/guide.md",
-    "docs/functions.md",
-    "docs/modules.md",
-    "docs/runs.md",
-    "docs/objects.md",
-    "docs/http.md",
-    "docs/dashboard.md",
-    "docs/on-demand.md",
-    "docs/secrets.md",
-    "docs/folders.md",
-]
+PAGES = ["README.md", *(f"docs/{page.name}" for page in sorted((ROOT / "docs").glob("*.md")))]
 _BLOCK = re.compile(r"^```python( \w+)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _NEEDS_CLOUD = " cloud"
+EXAMPLES = [page for page in PAGES if "```python\n" in (ROOT / page).read_text(encoding="utf-8")]
 
 
 def blocks(page: str, mark: str = "") -> list[str]:
@@ -40,11 +30,10 @@ def blocks(page: str, mark: str = "") -> list[str]:
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", EXAMPLES)
 def test_the_blocks_of_a_page_run(page: str, tmp_path: Path) -> None:
     program = tmp_path / f"{Path(page).stem.lower()}_page.py"
     program.write_text("\n\n".join(blocks(page)))
-    assert len(blocks(page)) > 1
     command = [sys.executable, "-W", "error", str(program)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=50)
     assert done.returncode == 0, done.stderr
@@ -55,13 +44,8 @@ def test_the_blocks_of_a_page_run(page: str, tmp_path: Path) -> None:
 def test_blocks_that_need_a_cloud_are_programs(page: str) -> None:
     program = ast.parse("\n".join(blocks(page, _NEEDS_CLOUD)))
     members = [each.attr for each in ast.walk(program) if isinstance(each, ast.Attribute)]
-    known = {
-        *dir(rh),
-        *dir(rh.OnDemandCluster),
-        *dir(rh.Function),
-        *dir(rh.Secret),
-        *dir(rh.Folder),
-    }
+    kinds = (rh, rh.OnDemandCluster, rh.Function, rh.Secret, rh.Folder, Tunnel)
+    known = {name for kind in kinds for name in dir(kind)}
     known |= {each.name for kind in (ClusterStatus, CloudStatus) for each in fields(kind)}
     assert set(members) <= known, "they are those of clusters, functions and their status"
     text = (ROOT / page).read_text(encoding="utf-8")
@@ -69,7 +53,7 @@ def test_blocks_that_need_a_cloud_are_programs(page: str) -> None:
 
 
 def test_links_between_pages_lead_somewhere() -> None:
-    for page in [*PAGES, "docs/architecture.md", "CONTRIBUTING.md"]:
+    for page in [*PAGES, "CONTRIBUTING.md"]:
         for link in re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text(encoding="utf-8")):
             assert (ROOT / page).parent.joinpath(link).exists(), f"{page}: {link}"
 
@@ -97,3 +81,25 @@ def test_the_quickstart_shows_what_it_promises() -> None:
     assert "class:     42" in done.stdout
     assert "generator: 3 2 1" in done.stdout
     rh.here.stop()
+
+
+def test_every_error_has_a_cause_and_what_to_do() -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    rows = {
+        row[0].strip(" *`"): row[1:]
+        for row in re.findall(r"^\| (.*) \| (.*) \| (.*) \|$", page, re.M)
+    }
+    for name in vars(rh.errors):
+        if name.endswith(("Error", "Warning")) and name != "RunhouseError":
+            cause, advice = rows[name]
+            assert cause.strip(), name
+            assert advice.strip(), name
+
+
+def test_attributes_that_troubleshooting_names_are_there() -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    for name, cause in re.findall(r"^\| \*?`(\w+)`\*? \| (.*?) \|", page, re.M):
+        error = getattr(rh.errors, name, None)
+        facts = " ".join(each.__doc__ or "" for each in error.__mro__) if error else ""
+        for fact in re.findall(r"`\.(\w+)`", cause):
+            assert f"{fact}: " in facts, f"{name}.{fact}"

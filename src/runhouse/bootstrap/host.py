@@ -41,7 +41,15 @@ class Completed(Protocol):
 
 
 class Tunnel(AbstractContextManager["Tunnel"], Protocol):
-    """Lead a port of this machine to a port of the host until closed."""
+    """Lead a port of this machine to a port of the host until closed.
+
+    Example:
+        >>> import runhouse as rh
+        >>> tunnel, port = rh.here.ssh_tunnel(0, remote_port=8888)
+        >>> tunnel.remote_port
+        8888
+        >>> tunnel.close()
+    """
 
     @property
     def local_port(self) -> int:
@@ -52,7 +60,13 @@ class Tunnel(AbstractContextManager["Tunnel"], Protocol):
         """Return the port on the host."""
 
     def close(self) -> None:
-        """End the tunnel; safe to repeat."""
+        """End the tunnel; safe to repeat.
+
+        Example:
+            >>> import runhouse as rh
+            >>> tunnel, port = rh.here.ssh_tunnel(0, remote_port=8888)
+            >>> tunnel.close()
+        """
 
 
 class Mounted(AbstractContextManager["Mounted"], Protocol):

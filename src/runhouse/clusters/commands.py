@@ -38,6 +38,8 @@ class Commands(Definition):
     def host_of(self, node: int = 0) -> Host:
         """Return the handle on a node's host, for code that works below clusters.
 
+        :meta private:
+
         Args:
             node: Index of the node; 0 is the head.
         """
@@ -174,6 +176,10 @@ class Commands(Definition):
 
         Raises:
             ConnectError: The host cannot be reached, or does not let us in.
+
+        Example:
+            >>> import runhouse as rh
+            >>> code = rh.here.ssh()  # doctest: +SKIP
         """
         return self.host_of().interactive()
 
@@ -195,6 +201,13 @@ class Commands(Definition):
             SettingsError: No port was free.
             TypeError: An argument is no whole number.
             ValueError: A port is not between 1 and 65535.
+
+        Example:
+            >>> import runhouse as rh
+            >>> tunnel, port = rh.here.ssh_tunnel(0, remote_port=8888)
+            >>> with tunnel:
+            ...     port == tunnel.local_port
+            True
         """
         arguments.port("local_port", local_port, least=0 if remote_port is not None else 1)
         remote = local_port if remote_port is None else arguments.port("remote_port", remote_port)
@@ -231,6 +244,15 @@ class Commands(Definition):
             ConnectError: The host cannot be reached.
             TypeError: An argument is of the wrong type.
             ValueError: A path is empty, or there is no such node.
+
+        Example:
+            >>> import runhouse as rh
+            >>> import pathlib, tempfile
+            >>> folder = pathlib.Path(tempfile.mkdtemp())
+            >>> _ = (folder / "data.txt").write_text("abc")
+            >>> rh.here.rsync(folder / "data.txt", folder / "copy.txt")
+            >>> (folder / "copy.txt").read_text()
+            'abc'
         """
         origin, target = arguments.path("source", source), arguments.path("dest", dest)
         if up and not Path(origin).expanduser().exists():

@@ -49,7 +49,7 @@ class JobCluster(LaunchedCluster):
 
     @property
     def autostop_mins(self) -> int:
-        """Return after how many idle minutes the job ends; -1: with SageMaker's own limit."""
+        """Return after how many idle minutes the job ends, or -1 for SageMaker's own limit."""
         chosen = self.wanted.autostop_mins
         return settings.load().autostop_mins if chosen is None else chosen
 
@@ -98,7 +98,7 @@ class JobCluster(LaunchedCluster):
 
     @property
     def region(self) -> str:
-        """Return the region: the one that was given, or that of the profile or environment.
+        """Return the region that was given, or that of the profile or environment.
 
         Can be set while the cluster is down.
 
@@ -130,7 +130,7 @@ class JobCluster(LaunchedCluster):
 
     @property
     def job_name(self) -> str | None:
-        """Return the job's name: the one that was given, or of the job that was used last."""
+        """Return the name of the job, as it was given, or of the one that was used last."""
         return self.wanted.job_name or (self._job.name if self._job is not None else None)
 
     @property
@@ -152,12 +152,24 @@ class JobCluster(LaunchedCluster):
         self.wanted = self.wanted.changed(**given)
 
     def fields(self) -> dict[str, Any]:
-        """Return what the record holds beside name and kind: JSON values, and no secret."""
+        """Return what the record holds beside name and kind: JSON values, and no secret.
+
+        :meta private:
+        """
         return {**self.wanted.to_record(), **super().fields()}
 
     @classmethod
     def from_record(cls: type[Self], record: Record) -> Self:
-        """Make the cluster from its record."""
+        """Make the cluster from its record.
+
+        :meta private:
+
+        Args:
+            record: What `fields` has given.
+
+        Returns:
+            The cluster.
+        """
         given = record.take(*_OWN, *JobDefinition.names())
         own = {key: given.pop(key) for key in _OWN if key in given}
         return cls(record.name, JobDefinition.checked(**given), **own)

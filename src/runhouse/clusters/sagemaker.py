@@ -51,6 +51,12 @@ class SageMakerCluster(JobCluster):
     `autostop_mins` minutes in which nothing was computed in it, also when every client is gone.
     With one, it runs the estimator's program, can be reached meanwhile, and stays as long for a
     look at what has become of it. Made by `runhouse.sagemaker_cluster`.
+
+    Example:
+        >>> import runhouse as rh
+        >>> sm = rh.sagemaker_cluster("sm", profile="sagemaker", instance_type="ml.g5.xlarge")
+        >>> sm.instance_type
+        'ml.g5.xlarge'
     """
 
     # -- where the job is -----------------------------------------------------------------------
@@ -208,6 +214,11 @@ class SageMakerCluster(JobCluster):
             JobStoppedError: The job was stopped before the program had ended.
             RunTimeoutError: It goes on after this time; the job is not touched.
             ClusterNotUpError: There is no job.
+
+        Example:
+            >>> import runhouse as rh
+            >>> rh.sagemaker_cluster("sm").wait()["state"]  # doctest: +SKIP
+            'up'
         """
         job = self._running_job()
         if timeout_s is not None:
@@ -298,7 +309,10 @@ class SageMakerCluster(JobCluster):
     # -- what is known --------------------------------------------------------------------------
 
     def seen(self, *, refresh: bool) -> Machines | None:
-        """Return what SageMaker says about the machines, or None when there are none."""
+        """Return what SageMaker says about the machines, or None when there are none.
+
+        :meta private:
+        """
         job = self._life.find() if refresh else self._job
         return None if job is None else self._machines_of(job)
 
@@ -317,7 +331,10 @@ class SageMakerCluster(JobCluster):
         )
 
     def tell(self) -> ClusterStatus:
-        """Return what runs on the cluster and what it costs; creates nothing."""
+        """Return what runs on the cluster and what it costs; creates nothing.
+
+        :meta private:
+        """
         job = self._life.find()
         if job is None:
             self._settle(None)
@@ -348,6 +365,12 @@ class SageMakerCluster(JobCluster):
 
         Raises:
             CloudCredentialsError: AWS does not let us in.
+
+        Example:
+            >>> import runhouse as rh
+            >>> sm = rh.sagemaker_cluster("sm")
+            >>> [job["cost"] for job in sm.costs(days=7)]  # doctest: +SKIP
+            [0.35, 1.2]
         """
         return self._life.costs(days)
 
