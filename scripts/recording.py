@@ -144,8 +144,9 @@ def record(folder: Path, machine: Machine, key: Path) -> Recorder:
     fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
     start = 'hostname laptop && PS1="$ASK" exec bash --norc --noprofile'
     command = ["setsid", "--ctty", "--wait", "unshare", "--uts", "bash", "-c", start]
-    ends = {"stdin": slave, "stdout": slave, "stderr": slave}
-    shell = subprocess.Popen(command, cwd=project, env=environment, **ends)
+    shell = subprocess.Popen(
+        command, cwd=project, env=environment, stdin=slave, stdout=slave, stderr=slave
+    )
     os.close(slave)
     recorder = Recorder(master)
     recorder.until_prompt()

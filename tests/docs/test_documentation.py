@@ -8,11 +8,14 @@ import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 import runhouse as rh
 from runhouse.bootstrap.host import Tunnel
+from runhouse.cli.main import app
 from runhouse.clusters.status import CloudStatus, ClusterStatus
 from runhouse.server.problem import SORTS
 
@@ -103,3 +106,35 @@ def test_attributes_that_troubleshooting_names_are_there() -> None:
         facts = " ".join(each.__doc__ or "" for each in error.__mro__) if error else ""
         for fact in re.findall(r"`\.(\w+)`", cause):
             assert f"{fact}: " in facts, f"{name}.{fact}"
+
+
+def _commands() -> dict[str, set[str]]:
+    """Return the options of each command of `rh`, by its words."""
+    root = typer.main.get_command(app)
+    found: dict[str, set[str]] = {}
+    rest: list[tuple[str, Any]] = [("", root)]
+    while rest:
+        words, command = rest.pop()
+        options = {name for each in command.params for name in each.opts}
+        found[words.strip()] = options | {"-h", "--help"}
+        rest += [
+            (f"{words} {name}", each) for name, each in getattr(command, "commands", {}).items()
+        ]
+    return found
+
+
+@pytest.mark.parametrize("page", [*PAGES, "bench/README.md", "CONTRIBUTING.md"])
+def test_commands_that_pages_show_are_there(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    known = _commands()
+    for line in re.findall(r"^(?:\$ |    |> )rh (.*)$|`rh ([^`]+)`", text, re.MULTILINE):
+        shown = re.split(r" {2,}#| -- | \| ", "".join(line))[0].split()
+        if not shown or shown[0].isupper():
+            continue
+        word = " ".join(shown[:2]) if " ".join(shown[:2]) in known else shown[0]
+        if word.startswith("-"):
+            word = ""
+        assert word in known, f"{page}: rh {' '.join(shown)}"
+        if word != "call":  # whose function has options, too
+            options = {each.partition("=")[0] for each in shown if re.match(r"--?[a-z]", each)}
+            assert options <= known[word], f"{page}: rh {' '.join(shown)}"
