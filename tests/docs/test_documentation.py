@@ -138,3 +138,16 @@ def test_commands_that_pages_show_are_there(page: str) -> None:
         if word != "call":  # whose function has options, too
             options = {each.partition("=")[0] for each in shown if re.match(r"--?[a-z]", each)}
             assert options <= known[word], f"{page}: rh {' '.join(shown)}"
+
+
+def test_what_others_are_told_to_use_is_there() -> None:
+    page = (ROOT / "docs" / "migrating.md").read_text(encoding="utf-8")
+    owners: dict[str, object] = {"rh": rh, "rh.run": rh.run, "cluster": rh.OnDemandCluster}
+    owners |= {"f": rh.Function, "ref": rh.Reference, "run": rh.Run, "remote_fn": rh.Function}
+    seen = 0
+    for here in re.findall(r"^\| .* \| (.*) \|$", page, re.MULTILINE):
+        for owner, name in re.findall(r"(?<![\w.])(rh\.run|\w+)\.(\w+)", here):
+            if owner in owners:
+                assert hasattr(owners[owner], name), f"{owner}.{name}"
+                seen += 1
+    assert seen > 40
