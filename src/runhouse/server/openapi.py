@@ -153,7 +153,8 @@ def fixed_pages() -> dict[str, Json]:
             "put": _operation("Bound what the workers of an env take", body=_LIMITS),
         },
     }
-    return pages | _page_of_autostop() | _pages_of_runs() | _pages_of_tokens() | _pages_to_look_at()
+    own = _page_of_autostop() | _pages_of_runs() | _pages_of_tokens() | _pages_of_envs()
+    return pages | own | _pages_to_look_at()
 
 
 def _pages_to_look_at() -> dict[str, Json]:
@@ -176,6 +177,32 @@ def _pages_to_look_at() -> dict[str, Json]:
         },
         "/workers/{id}/restart": {
             "post": _operation("End a worker, with its runs and objects, and start another one")
+        },
+    }
+
+
+def _pages_of_envs() -> dict[str, Json]:
+    body = _object(
+        ["digest"],
+        digest=_TEXT | {"minLength": 1},
+        prefix=_TEXT,
+        python_version=_TEXT,
+        variables={
+            "type": ["object", "null"],
+            "additionalProperties": _TEXT,
+            "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$"},
+        },
+        workers={"type": "integer", "minimum": 1},
+        gpus={"type": ["integer", "null"], "minimum": 0},
+        imports={"type": "array", "items": _TEXT},
+        definition={"type": "object"},
+    )
+    return {
+        "/envs": {"get": _operation("List the envs that have been set up")},
+        "/envs/{env}": {
+            "get": _operation("Tell what the name of an env stands for"),
+            "put": _operation("Let a name stand for an env that is on the disk", body=body),
+            "delete": _operation("Let a name stand for the host's own interpreter again"),
         },
     }
 
