@@ -28,6 +28,7 @@ PAGES = [
     "docs/on-demand.md",
     "docs/secrets.md",
     "docs/folders.md",
+    "docs/envs.md",
 ]
 _BLOCK = re.compile(r"^```python( \w+)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _NEEDS_CLOUD = " cloud"

@@ -34,3 +34,8 @@ def wait(seconds: float) -> int:
 
 def die() -> None:
     os._exit(3)
+
+
+class Looker:
+    def version(self) -> str:
+        return version()

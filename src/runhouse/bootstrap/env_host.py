@@ -75,11 +75,12 @@ def build(request: dict[str, Any]) -> dict[str, Any]:
             write_private(place / MARK, json.dumps(facts).encode())
         except BaseException as error:
             full = _is_full(root, error)
+            needs = isinstance(error, Failed) and error.step == "packages"
+            target = steps.target() if needs else None
             discard(place)
             if isinstance(error, OSError):
                 return {"failed": "disk", "said": str(error), "full": full, "exit_code": 1}
             if isinstance(error, Failed):
-                target = steps.target() if error.step == "packages" else None
                 return {**error.to_json(), "full": full, "target": target}
             raise
         return _told(place, steps.ran)
@@ -125,7 +126,8 @@ def _told(place: Path, ran: list[str]) -> dict[str, Any]:
 
 def target(request: dict[str, Any]) -> dict[str, Any]:
     """Tell for which Python and platform packages must be."""
-    steps = Steps(Path(request["root"]).expanduser(), Path(), request)
+    root = Path(request["root"]).expanduser()
+    steps = Steps(root, root / "envs" / "nothing", request)
     return {"target": steps.target()}
 
 

@@ -120,7 +120,9 @@ class Steps:
 
     def target(self) -> dict[str, str]:
         """Return for which Python and platform packages must be."""
-        version, machine, libc = self._ask(self._python()) or ("", "", "")
+        own = str(self._place / "bin" / "python")
+        python = own if os.access(own, os.X_OK) else self._python()
+        version, machine, libc = self._ask(python) or ("", "", "")
         return {"python_version": version, "machine": machine, "libc": libc}
 
     def _directory(self) -> str:

@@ -94,9 +94,10 @@ class EnvBuilder:
             "secrets": index.passwords,
             "shown": json.loads(_LOGIN.sub("://****@", json.dumps(asdict(build)))),
         }
-        may_send = offline is not False and not build.conda and (build.lines or build.pylock)
+        may_send = offline is not False and (build.lines or build.pylock)
         must_send = offline or (index.is_here_only and not self.host.is_here)
-        if may_send and must_send and not self._is_there(build.digest):
+        # What Python conda will bring is known when it has, and the packages have failed.
+        if may_send and must_send and not build.conda and not self._is_there(build.digest):
             request |= self._sent(name, build, self._target(name, request))
         answer = self._ask(request)
         if answer.get("target") and may_send and not answer.get("full") and "wheels" not in request:

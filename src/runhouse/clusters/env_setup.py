@@ -25,6 +25,7 @@ from runhouse.specs.envs import as_env
 from runhouse.specs.locks import exported
 from runhouse.specs.mirror import mirrored
 from runhouse.specs.requirements import Reader
+from runhouse.specs.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -114,8 +115,7 @@ class EnvSetup(Hosts):
         mirror = mirrored(imported_by(root, modules)) if mirrors else ()
         found = Reader(given.base, exported, mirror).read(given.reqs)
         build = given.build(found, python=self._python or "")
-        secrets = [each if isinstance(each, str) else each.name for each in given.secrets]
-        more = [dict(given.env_vars), given.workers, asdict(given.compute), secrets]
+        more = [dict(given.env_vars), given.workers, asdict(given.compute), given.secret_names]
         place = given.working_dir if given.setup_cmds else ""
         digest = digest_of([build.digest, *more, place, list(map(str, found.projects))])
         use = EnvUse(given.named(digest), digest, found.projects)
@@ -150,6 +150,8 @@ class EnvSetup(Hosts):
             "imports": self._placed(use.projects),
             "definition": {"env": _without_values(env), "build": asdict(wanted.build)},
         }
+        for each in env.secrets:
+            (Secret(each) if isinstance(each, str) else each).to(self, env=use.name)
         self._bind(
             use.name,
             wanted.build,
@@ -158,8 +160,6 @@ class EnvSetup(Hosts):
             directory=self._working_directory(env),
             offline=env.offline,
         )
-        for secret in env.secrets:
-            secret.to(self, env=use.name)
 
     def _bind(
         self,

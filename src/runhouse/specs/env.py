@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from runhouse.registry.names import check_name
 from runhouse.specs.compute import Compute
 from runhouse.specs.package import Package
+from runhouse.specs.secret import Secret
 
 if TYPE_CHECKING:
     from runhouse.specs.requirements import Requirements
@@ -86,7 +87,7 @@ class Env:
     working_dir: str = _HERE
     env_vars: Mapping[str, str] = field(default_factory=dict, repr=False)
     setup_cmds: tuple[str, ...] = ()
-    secrets: tuple[Any, ...] = ()
+    secrets: tuple[str | Secret, ...] = ()
     python: str = ""
     conda: str = ""
     offline: bool | None = None
@@ -111,7 +112,14 @@ class Env:
             "compute": asdict(self.compute),
         }
         plain = _PLAIN
+        if self.secrets:
+            values["carries"] = self.secret_names  # records refuse keys that look like credentials
         return {key: value for key, value in values.items() if value != plain.get(key)}
+
+    @property
+    def secret_names(self) -> list[str]:
+        """Return the names of its secrets."""
+        return [each if isinstance(each, str) else each.name for each in self.secrets]
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> Env:
@@ -121,11 +129,12 @@ class Env:
             TypeError: A field is unknown or of the wrong type.
             ValueError: A field cannot be used.
         """
-        unknown = sorted(set(fields) - set(_ALL_FIELDS))
+        unknown = sorted(set(fields) - {*_ALL_FIELDS, "carries"})
         if unknown:
             msg = f"An env has no {unknown[0]!r}. It has {', '.join(_ALL_FIELDS)}. Remove it."
             raise TypeError(msg)
-        return make(**fields)
+        rest = {key: value for key, value in fields.items() if key != "carries"}
+        return make(**rest, secrets=fields.get("carries"))
 
     @property
     def base(self) -> Path:
@@ -201,7 +210,7 @@ def make(
     working_dir: str | Path | None = _HERE,
     env_vars: object = None,
     setup_cmds: str | Sequence[str] | None = None,
-    secrets: Sequence[Any] | None = None,
+    secrets: str | Sequence[str | Secret] | None = None,
     python: str | float | None = None,
     conda: str = "",
     offline: bool | None = None,
@@ -309,10 +318,10 @@ def _commands(given: object) -> tuple[str, ...]:
     return tuple(commands)
 
 
-def _secrets(given: Sequence[Any] | None) -> tuple[Any, ...]:
+def _secrets(given: str | Sequence[str | Secret] | None) -> tuple[str | Secret, ...]:
     secrets = (given,) if isinstance(given, str) else tuple(given or ())
     for secret in secrets:
-        if not isinstance(secret, str) and not callable(getattr(secret, "to", None)):
+        if not isinstance(secret, (str, Secret)):
             msg = (
                 f"secrets cannot hold a {type(secret).__name__}. It is no secret. Give names, or "
                 "what runhouse.secret() returned."

@@ -12,6 +12,7 @@ from runhouse.specs.package import MIRROR, Package
 
 if TYPE_CHECKING:
     from runhouse.specs.env import CondaEnv
+    from runhouse.specs.secret import Secret
 
 _FILES = (".txt", ".toml", ".lock")
 _PATHS = ("./", "../", "/", "~/")
@@ -23,7 +24,7 @@ def env(
     working_dir: str | Path | None = "./",
     env_vars: Mapping[str, str] | str | None = None,
     setup_cmds: str | Sequence[str] | None = None,
-    secrets: Sequence[Any] | None = None,
+    secrets: str | Sequence[str | Secret] | None = None,
     python: str | None = None,
     *,
     offline: bool | None = None,
@@ -85,7 +86,7 @@ def conda_env(
     working_dir: str | Path | None = "./",
     env_vars: Mapping[str, str] | str | None = None,
     setup_cmds: str | Sequence[str] | None = None,
-    secrets: Sequence[Any] | None = None,
+    secrets: str | Sequence[str | Secret] | None = None,
     *,
     workers: int = 1,
     compute: Mapping[str, int] | None = None,
