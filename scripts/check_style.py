@@ -28,8 +28,7 @@ LONG_FILES: dict[str, str] = {
     "src/runhouse/errors.py": "all errors are one tree, which is learnt from one page",
 }
 
-# Modules that parse what users pass, where TypeError and ValueError are the right words: they are
-# left out of the share of generic raises.
+# Modules that parse what users pass: there TypeError and ValueError are the right words.
 ARGUMENT_PARSERS: dict[str, str] = {
     "src/runhouse/clusters/arguments.py": "arguments of rh.cluster and its methods",
     "src/runhouse/clusters/cloud.py": "arguments of rh.ondemand_cluster",
