@@ -143,11 +143,12 @@ class Steps:
         for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CONDA_PREFIX"):
             given.pop(name, None)
         cache, pythons = self._root / "cache" / "uv", self._root / "python"
+        if self._request.get("own_cache", True):
+            given["UV_CACHE_DIR"] = str(cache)
         return {
             **given,
             "PATH": f"{self._place / 'bin'}:{given.get('PATH', os.defpath)}",
             "VIRTUAL_ENV": str(self._place),
-            "UV_CACHE_DIR": str(cache),
             "UV_PYTHON_INSTALL_DIR": str(pythons),
             "UV_PYTHON_INSTALL_BIN": "0",
             "UV_NO_PROGRESS": "1",
@@ -193,6 +194,10 @@ class Steps:
             raise Failed(step, said.strip(), code)
 
     def _pass_on(self, stream: IO[bytes], tail: list[str]) -> None:
+        with stream:
+            self._pass_lines(stream, tail)
+
+    def _pass_lines(self, stream: IO[bytes], tail: list[str]) -> None:
         for line in stream:
             text = line.decode("utf-8", "replace").rstrip("\n")
             self._say(text)

@@ -15,25 +15,23 @@ from urllib.parse import quote
 from runhouse import extras, settings
 from runhouse.clusters import shell
 from runhouse.clusters.calls import Calls
-from runhouse.clusters.companions import imported_by
 from runhouse.clusters.env_use import EnvUse, import_places
 from runhouse.clusters.hosts import Hosts
 from runhouse.clusters.projects import loose_root, project_root
 from runhouse.registry.names import check_name
 from runhouse.specs.env import Build, Env
 from runhouse.specs.envs import as_env
-from runhouse.specs.locks import exported
-from runhouse.specs.mirror import mirrored
-from runhouse.specs.requirements import Reader
 from runhouse.specs.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from runhouse.bootstrap.envs import EnvBuilder
     from runhouse.client.client import Client
     from runhouse.client.endpoint import Target
     from runhouse.clusters.env_use import EnvLike
+    from runhouse.specs.package import Package
+    from runhouse.specs.requirements import Requirements
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +109,7 @@ class EnvSetup(Hosts):
             return EnvUse()
         if isinstance(given, str):
             return EnvUse(check_name(given))
-        mirrors = any(package.sort == "mirror" for package in given.reqs)
-        mirror = mirrored(imported_by(root, modules)) if mirrors else ()
-        found = Reader(given.base, exported, mirror).read(given.reqs)
+        found = read_packages(given.reqs, given.base, root, modules)
         build = given.build(found, python=self._python or "")
         more = [dict(given.env_vars), given.workers, asdict(given.compute), given.secret_names]
         place = given.working_dir if given.setup_cmds else ""
@@ -243,6 +239,18 @@ def _show(text: str) -> None:
 
 
 _BOUND = ("digest", "workers", "gpus", "imports", "definition")
+
+
+def read_packages(
+    packages: Sequence[Package],
+    base: Path,
+    root: Path | None = None,
+    modules: Iterable[str] = (),
+) -> Requirements:
+    """Return what packages need; see `env_reading`, which few scripts need."""
+    reading = extras.load("runhouse.clusters.env_reading", extra="envs")
+    found: Requirements = reading.read_packages(packages, base, root, modules)
+    return found
 
 
 def digest_of(value: object) -> str:

@@ -9,17 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from runhouse import extras
 from runhouse.clusters import arguments
-from runhouse.clusters.env_setup import EnvSetup, build_of, digest_of
-from runhouse.clusters.env_status import EnvStatus, status_of
+from runhouse.clusters.env_setup import EnvSetup, build_of, digest_of, read_packages
 from runhouse.errors import EnvSetupError
 from runhouse.specs.env import Build, packages
-from runhouse.specs.locks import exported
-from runhouse.specs.requirements import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from runhouse.clusters.env_status import EnvStatus
     from runhouse.clusters.env_use import EnvLike
     from runhouse.specs.package import Package
 
@@ -55,7 +54,7 @@ class Envs(EnvSetup):
         if use.digest:
             with self._setting_up:
                 self._set_up(self._wanted[use.digest])
-        found = Reader(Path.cwd(), exported, ()).read(asked)
+        found = read_packages(asked, Path.cwd())
         bound = self._bound(use.name) or {}
         old = build_of(bound) if bound else Build(python=self._python or "")
         if old.pylock or found.pylock:
@@ -121,7 +120,10 @@ class Envs(EnvSetup):
             ConnectError: The host cannot be reached.
             BootstrapError: The host was reached, but runhouse cannot start there.
         """
-        return status_of(self._builder.listing()["envs"], self.client.get("/envs")["envs"])
+        rows, bound = self._builder.listing()["envs"], self.client.get("/envs")["envs"]
+        status = extras.load("runhouse.clusters.env_status", extra="envs")
+        found: list[EnvStatus] = status.status_of(rows, bound)
+        return found
 
     def prune_envs(
         self, idle_days: float = 30.0, *, cache: bool = False, dry_run: bool = False
