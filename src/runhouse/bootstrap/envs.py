@@ -148,8 +148,8 @@ class EnvBuilder:
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         """Have the host do something; uv is brought when it is missing."""
         host = self.host
-        own = {"root": host.root, "uv": host.uv, "own_python": host.python()}
-        own |= {"own_cache": not host.is_here}  # here, what the user's uv has is good for envs too
+        own: dict[str, Any] = {"root": host.root, "uv": host.uv, "own_python": host.python()}
+        own["own_cache"] = not host.is_here  # here, what the user's uv has is good for envs too
         body = json.dumps({**request, **own}).encode()
         answer = self._run(body)
         if "uv_missing" in answer:
