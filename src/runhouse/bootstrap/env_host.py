@@ -76,7 +76,8 @@ def build(request: dict[str, Any]) -> dict[str, Any]:
         except BaseException as error:
             full = _is_full(root, error)
             needs = isinstance(error, Failed) and error.step == "packages"
-            target = steps.target() if needs else None
+            found = steps.target() if needs else {}
+            target = found if found.get("python_version") else None
             discard(place)
             if isinstance(error, OSError):
                 return {"failed": "disk", "said": str(error), "full": full, "exit_code": 1}

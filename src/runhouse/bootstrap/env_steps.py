@@ -317,6 +317,8 @@ class Steps:
         file = self._place / ("pylock.toml" if request["pylock"] else ".requirements.txt")
         file.write_text(text)
         words = [uv, "pip", "install", "--python", str(self._place / "bin" / "python")]
+        if request.get("conda"):  # an interpreter of its own, whatever it says of itself
+            words.append("--break-system-packages")
         wheels = request.get("wheels")
         if wheels:
             words += [

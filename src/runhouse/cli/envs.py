@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _DAYS = 30.0
 
 app = typer.Typer(
-    help="List, show and remove the envs of a host: packages and Pythons that code runs in.",
+    help="List, show and remove envs.\n\nThey are the packages and Pythons that code runs in.",
     no_args_is_help=True,
 )
 
