@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -13,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from runhouse import settings
 from runhouse.bootstrap.package_index import find_index
-from runhouse.bootstrap.uv import NotBroughtError, send_uv
+from runhouse.bootstrap.uv import NotBroughtError, send_uv, uv_here, uv_version
 from runhouse.bootstrap.wheels import NoWheelError, Target, find_wheels
 from runhouse.errors import EnvSetupError, SyncError
 
@@ -24,7 +26,11 @@ if TYPE_CHECKING:
     from runhouse.specs.env import Build
 
 Show = Callable[[str], None]
-_MODULE = "runhouse.bootstrap.env_host"
+# The process is ours alone: what the user has installed must not come in its way.
+_PROGRAM = (
+    "import runpy, sys; sys.path[:1] = [sys.argv.pop(1)]; "
+    "runpy.run_module('runhouse.bootstrap.env_host', run_name='__main__', alter_sys=True)"
+)
 _LOGIN = re.compile(r"://[^/\s@]+@")
 _REASONS = {
     "python": "Its Python could not be had",
@@ -148,7 +154,8 @@ class EnvBuilder:
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         """Have the host do something; uv is brought when it is missing."""
         host = self.host
-        own: dict[str, Any] = {"root": host.root, "uv": host.uv, "own_python": host.python()}
+        uv = (uv_here() if host.is_here else None) or f"{host.root}/bin/uv-{uv_version()}"
+        own: dict[str, Any] = {"root": host.root, "uv": str(uv), "own_python": host.python()}
         own["own_cache"] = not host.is_here  # here, what the user's uv has is good for envs too
         body = json.dumps({**request, **own}).encode()
         answer = self._run(body)
@@ -168,7 +175,9 @@ class EnvBuilder:
             if name == "stderr":
                 self.show(text)
 
-        done = self.host.run(self.host.program(_MODULE), input=body, on_output=on_output)
+        python = sys.executable if self.host.is_here else self.host.python()
+        command = shlex.join([python, "-E", "-s", "-c", _PROGRAM, self.host.packages])
+        done = self.host.run(command, input=body, on_output=on_output)
         lines = done.stdout.strip().splitlines()
         try:
             answer = json.loads(lines[-1]) if lines else None
@@ -210,7 +219,7 @@ class EnvBuilder:
     def _copy(self, name: str, staging: str) -> None:
         """Copy wheels to the host; those that are there already stay."""
         try:
-            self.host.copy(staging, f"{self.host.root}/wheels", up=True, contents=True, filters=())
+            self.host.copy(staging, f"{self.host.root}/wheels", up=True, contents=True)
         except SyncError as error:
             failed = {"failed": "packages", "said": str(error), "exit_code": 1}
             raise self._failed(name, failed) from error

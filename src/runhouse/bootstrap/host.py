@@ -6,7 +6,6 @@ one; nothing above asks which it is.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -138,11 +137,8 @@ class Host(Endpoint, Protocol):
         """Return our directory on the host, relative to the home directory or absolute."""
 
     @property
-    def uv(self) -> str:
-        """Return the path of the uv of ours on the host, where it may not be yet."""
-
-    def program(self, module: str) -> str:
-        """Return the shell command that runs one of our modules on the host."""
+    def packages(self) -> str:
+        """Return the directory on the host that holds our package."""
 
     def interactive(self, command: str | None = None) -> int:
         """Open a shell, or run a command, on this terminal; return the exit code."""
@@ -168,20 +164,3 @@ class Host(Endpoint, Protocol):
 
     def mount(self, remote: str, folder: Path) -> Mounted:
         """Show a folder of the host in one of this machine, until closed."""
-
-# The process is ours alone: what the user has installed must not come in its way.
-_PROGRAM = (
-    "import runpy, sys; sys.path[:1] = [sys.argv.pop(1)]; "
-    "runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
-)
-
-
-def program(python: str, packages: str, module: str) -> str:
-    """Return a shell command that runs a module of ours.
-
-    Args:
-        python: The interpreter.
-        packages: The directory that holds our package.
-        module: The module's full name.
-    """
-    return shlex.join([python, "-E", "-s", "-c", _PROGRAM, packages, module])

@@ -14,11 +14,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runhouse.bootstrap.host import OnOutput, Placed, program
+from runhouse.bootstrap.host import OnOutput, Placed
 from runhouse.bootstrap.local_command import LocalCompleted, run_command
 from runhouse.bootstrap.local_copy import copy_here
 from runhouse.bootstrap.relay import LocalTunnel, open_relay
-from runhouse.bootstrap.uv import uv_here, uv_version
 from runhouse.client.endpoint import ended
 from runhouse.errors import SettingsError, SyncError
 from runhouse.files import PLAINLY, Copying
@@ -45,6 +44,8 @@ def server_root(settings: Settings) -> Path:
 
 class LocalHost:
     """Start and use the embedded server of this machine."""
+
+    is_here = True
 
     def __init__(self, settings: Settings, python: str = "", port: int = 0) -> None:
         """Store the settings; nothing starts before it is used."""
@@ -162,24 +163,14 @@ class LocalHost:
         return self._python or sys.executable
 
     @property
-    def is_here(self) -> bool:
-        """Tell that it is this machine."""
-        return True
-
-    @property
     def root(self) -> str:
         """Return our directory."""
         return str(self._settings.home)
 
     @property
-    def uv(self) -> str:
-        """Return the uv that is installed here, or else the place for one of ours."""
-        found = uv_here()
-        return str(found or self._settings.home / "bin" / f"uv-{uv_version()}")
-
-    def program(self, module: str) -> str:
-        """Return the shell command that runs one of our modules."""
-        return program(sys.executable, str(Path(__file__).parents[2]), module)
+    def packages(self) -> str:
+        """Return the directory that holds our package."""
+        return str(Path(__file__).parents[2])
 
     def interactive(self, command: str | None = None) -> int:
         """Run a shell, or a command, on this terminal."""

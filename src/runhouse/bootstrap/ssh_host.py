@@ -13,11 +13,10 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, cast
 
 from runhouse.bootstrap import runtime
-from runhouse.bootstrap.host import Placed, program
+from runhouse.bootstrap.host import Placed
 from runhouse.bootstrap.probe import HostFacts, check_python, check_writable, not_writable, probe
 from runhouse.bootstrap.python import bring_python
 from runhouse.bootstrap.transfers import copy_between, copy_files
-from runhouse.bootstrap.uv import uv_version
 from runhouse.client.endpoint import ended
 from runhouse.errors import (
     BootstrapError,
@@ -67,6 +66,8 @@ class Served:
 
 class SshHost:
     """Start and use the server of a host that is reached by SSH."""
+
+    is_here = False
 
     def __init__(
         self,
@@ -319,23 +320,14 @@ class SshHost:
         return served.facts.python or served.info.python
 
     @property
-    def is_here(self) -> bool:
-        """Tell that it is another machine."""
-        return False
-
-    @property
     def root(self) -> str:
         """Return our directory on the host."""
         return f"{self._ready().facts.home}/.rh"
 
     @property
-    def uv(self) -> str:
-        """Return where a uv of ours is on the host, or would be."""
-        return f"{self.root}/bin/uv-{uv_version()}"
-
-    def program(self, module: str) -> str:
-        """Return the shell command that runs one of our modules on the host."""
-        return program(self.python(), f"{self.root}/runtime/{runtime.digest()}/worker", module)
+    def packages(self) -> str:
+        """Return the directory on the host that holds our package."""
+        return f"{self.root}/runtime/{runtime.digest()}/worker"
 
     def interactive(self, command: str | None = None) -> int:
         """Open a shell, or run a command, on this terminal."""

@@ -94,7 +94,7 @@ class Module:
 
     @_Fact
     def remote(self) -> Any:
-        """Return what reads and sets the object's attributes, also private ones, as in `obj.remote.x`.
+        """Return what reads and sets the object's attributes, private ones too: `obj.remote.x`.
 
         Raises:
             AttributeError: The object is on no cluster.
