@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         CommandTimeoutError as CommandTimeoutError,
         ConnectError as ConnectError,
         ConnectionWaitExpiredError as ConnectionWaitExpiredError,
+        EnvSetupError as EnvSetupError,
         HostKeyChangedError as HostKeyChangedError,
         HostNotWritableError as HostNotWritableError,
         HostUnreachableError as HostUnreachableError,
@@ -92,7 +93,10 @@ if TYPE_CHECKING:
     from runhouse.proxies.function import Function as Function, function as function
     from runhouse.proxies.module import Module as Module
     from runhouse.proxies.remote_class import module as module
+    from runhouse.specs.env import CondaEnv as CondaEnv, Env as Env
+    from runhouse.specs.envs import conda_env as conda_env, env as env
     from runhouse.specs.folder import Folder as Folder, folder as folder
+    from runhouse.specs.package import Package as Package, package as package
     from runhouse.specs.secret import Secret as Secret, secret as secret
     from runhouse.version import __version__ as __version__
 
@@ -103,9 +107,12 @@ _HOMES = {
     "Cluster": "runhouse.clusters.cluster:Cluster",
     "ClusterStatus": "runhouse.clusters.status:ClusterStatus",
     "Folder": "runhouse.specs.folder:Folder",
+    "CondaEnv": "runhouse.specs.env:CondaEnv",
+    "Env": "runhouse.specs.env:Env",
     "Function": "runhouse.proxies.function:Function",
     "Module": "runhouse.proxies.module:Module",
     "OnDemandCluster": "runhouse.clusters.on_demand:OnDemandCluster",
+    "Package": "runhouse.specs.package:Package",
     "Reference": "runhouse.client.reference:Reference",
     "Run": "runhouse.client.run:Run",
     "Secret": "runhouse.specs.secret:Secret",
@@ -113,6 +120,8 @@ _HOMES = {
     "__version__": "runhouse.version:__version__",
     "cls": "runhouse.proxies.remote_class:module",
     "cluster": "runhouse.clusters.factory:cluster",
+    "conda_env": "runhouse.specs.envs:conda_env",
+    "env": "runhouse.specs.envs:env",
     "errors": "runhouse.errors:",
     "fn": "runhouse.proxies.function:function",
     "folder": "runhouse.specs.folder:folder",
@@ -120,6 +129,7 @@ _HOMES = {
     "here": "runhouse.clusters.here:here",
     "module": "runhouse.proxies.remote_class:module",
     "ondemand_cluster": "runhouse.clusters.factory:ondemand_cluster",
+    "package": "runhouse.specs.package:package",
     "run": "runhouse.proxies.run:",
     "secret": "runhouse.specs.secret:secret",
     "sagemaker_cluster": "runhouse.clusters.factory:sagemaker_cluster",
@@ -140,9 +150,12 @@ __all__ = [  # noqa: PLE0604, F822 - loaded on first use
     "ClusterStatus",
     "CommandFailedError",
     "CommandTimeoutError",
+    "CondaEnv",
     "ConnectError",
     "ConnectionWaitExpiredError",
     "Folder",
+    "Env",
+    "EnvSetupError",
     "Function",
     "HostKeyChangedError",
     "HostNotWritableError",
@@ -158,6 +171,7 @@ __all__ = [  # noqa: PLE0604, F822 - loaded on first use
     "ObjectNotFoundError",
     "OnDemandCluster",
     "PermissionsError",
+    "Package",
     "ProjectTooLargeError",
     "PythonMismatchError",
     "QueueFullError",
@@ -195,6 +209,8 @@ __all__ = [  # noqa: PLE0604, F822 - loaded on first use
     "__version__",
     "cls",
     "cluster",
+    "conda_env",
+    "env",
     "errors",
     "fn",
     "folder",
@@ -202,6 +218,7 @@ __all__ = [  # noqa: PLE0604, F822 - loaded on first use
     "here",
     "module",
     "ondemand_cluster",
+    "package",
     "run",
     "sagemaker_cluster",
     "secret",

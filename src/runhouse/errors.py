@@ -22,6 +22,7 @@
     ├── SecretError                          a secret could not be read, sent or removed
     │   ├── SecretNotFoundError (LookupError)    it is not on this machine
     │   └── SecretConflictError              the host has another one in its place
+    ├── EnvSetupError                        an env could not be made; what was there is as before
     ├── ClusterError
     │   ├── ClusterNotFoundError (LookupError)
     │   ├── ClusterNotUpError
@@ -269,6 +270,36 @@ class ServerBusyError(BootstrapError):
         self.objects = objects
 
 
+class EnvSetupError(RunhouseError):
+    """Report an env that could not be set up on a host; what was there before is unchanged.
+
+    Attributes:
+        host: The host as the user wrote it.
+        env: The env's name.
+        step: What failed: `"python"`, `"packages"`, `"commands"`, `"conda"`, `"disk"` or `"uv"`.
+        exit_code: The exit code of the installer or command.
+        output_tail: Its last lines.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        host: str,
+        env: str = "",
+        step: str = "",
+        exit_code: int = 1,
+        output_tail: str = "",
+    ) -> None:
+        """Store the message and the facts."""
+        super().__init__(message)
+        self.host = host
+        self.env = env
+        self.step = step
+        self.exit_code = exit_code
+        self.output_tail = output_tail
+
+
 class ClusterError(RunhouseError):
     """Be the base of errors about a cluster as a named thing."""
 
@@ -448,12 +479,14 @@ class ObjectNotFoundError(CallError, KeyError):
 
     Attributes:
         key: The key that was asked for.
+        worker_id: The worker that was asked, when a call has found that out.
     """
 
     def __init__(self, message: str, *, key: str = "") -> None:
         """Store the message and the key."""
         super().__init__(message)
         self.key = key
+        self.worker_id = ""
 
     def __str__(self) -> str:
         """Return the message (KeyError would show its repr)."""

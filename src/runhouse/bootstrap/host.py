@@ -142,6 +142,18 @@ class Host(Endpoint, Protocol):
     def python(self) -> str:
         """Return the path of the interpreter that runs code on the host."""
 
+    @property
+    def is_here(self) -> bool:
+        """Tell whether the host is this very machine, with its files."""
+
+    @property
+    def root(self) -> str:
+        """Return our directory on the host, relative to the home directory or absolute."""
+
+    @property
+    def packages(self) -> str:
+        """Return the directory on the host that holds our package."""
+
     def interactive(self, command: str | None = None) -> int:
         """Open a shell, or run a command, on this terminal; return the exit code."""
 

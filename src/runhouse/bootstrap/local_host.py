@@ -45,6 +45,8 @@ def server_root(settings: Settings) -> Path:
 class LocalHost:
     """Start and use the embedded server of this machine."""
 
+    is_here = True
+
     def __init__(self, settings: Settings, python: str = "", port: int = 0) -> None:
         """Store the settings; nothing starts before it is used."""
         self._settings = settings
@@ -159,6 +161,16 @@ class LocalHost:
     def python(self) -> str:
         """Return the interpreter of this machine's workers."""
         return self._python or sys.executable
+
+    @property
+    def root(self) -> str:
+        """Return our directory."""
+        return str(self._settings.home)
+
+    @property
+    def packages(self) -> str:
+        """Return the directory that holds our package."""
+        return str(Path(__file__).parents[2])
 
     def interactive(self, command: str | None = None) -> int:
         """Run a shell, or a command, on this terminal."""

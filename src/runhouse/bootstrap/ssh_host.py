@@ -67,6 +67,8 @@ class Served:
 class SshHost:
     """Start and use the server of a host that is reached by SSH."""
 
+    is_here = False
+
     def __init__(
         self,
         place: Target | Find,
@@ -316,6 +318,16 @@ class SshHost:
         """Return the interpreter of the host's workers."""
         served = self._ready()
         return served.facts.python or served.info.python
+
+    @property
+    def root(self) -> str:
+        """Return our directory on the host."""
+        return f"{self._ready().facts.home}/.rh"
+
+    @property
+    def packages(self) -> str:
+        """Return the directory on the host that holds our package."""
+        return f"{self.root}/runtime/{runtime.digest()}/worker"
 
     def interactive(self, command: str | None = None) -> int:
         """Open a shell, or run a command, on this terminal."""

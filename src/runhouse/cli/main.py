@@ -11,6 +11,7 @@ from runhouse.cli import (
     clusters,
     dashboard,
     doctor,
+    envs,
     files,
     machines,
     objects,
@@ -100,6 +101,7 @@ for _name, _function, _examples in _COMMANDS:
     _epilog = "\n".join(["\b", "Example:", *(f"  {example}" for example in _examples)])
     app.command(_name, epilog=_epilog, context_settings=_SETTINGS.get(_name))(_function)
 app.add_typer(secrets.app, name="secrets")
+app.add_typer(envs.app, name="env")
 app.add_typer(server.app, name="server")
 app.add_typer(sagemaker.app, name="sagemaker")
 

@@ -8,7 +8,8 @@ from runhouse.clusters.arguments import text
 from runhouse.clusters.records import load_cluster, store
 from runhouse.registry.names import check_name, is_name
 from runhouse.registry.record import Record
-from runhouse.server.names import DEFAULT_ENV
+from runhouse.specs.env import Env
+from runhouse.specs.envs import as_env
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,16 +24,17 @@ class Definition:
 
     kind: ClassVar[str] = ""
 
-    def __init__(self, name: str, *, env: str | None = None, python: str | None = None) -> None:
+    def __init__(self, name: str, *, env: object = None, python: str | None = None) -> None:
         """Store the name, the env in which code runs, and the interpreter that runs it.
 
         Raises:
-            TypeError: The interpreter is no text.
-            ValueError: It is empty.
+            TypeError: The env or the interpreter is of the wrong type.
+            ValueError: The interpreter is empty, or the env has a package that is none.
             InvalidNameError: The env's name cannot be used.
         """
         self.name = name
-        self._env = None if env is None else check_name(env)
+        given = as_env(env)
+        self._env = check_name(given) if isinstance(given, str) else given
         self._python = None if python is None else text("python", python)
 
     def fields(self) -> dict[str, Any]:
@@ -40,21 +42,9 @@ class Definition:
 
         :meta private:
         """
-        given = {"env": self._env, "python": self._python}
+        env = self._env.fields() if isinstance(self._env, Env) else self._env
+        given = {"env": env, "python": self._python}
         return {key: value for key, value in given.items() if value is not None}
-
-    def env_name(self, env: str | None) -> str:
-        """Return the env that a user means.
-
-        :meta private:
-
-        Args:
-            env: Its name, or None for the cluster's own.
-
-        Raises:
-            InvalidNameError: The name cannot be used.
-        """
-        return check_name(env) if env is not None else self._env or DEFAULT_ENV
 
     def __repr__(self) -> str:
         """Return the class and the name."""

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from runhouse import settings
 from runhouse.client.endpoint import Target
 from runhouse.client.reference import Reference
 from runhouse.client.run import Run, read_info
 from runhouse.clusters import arguments
-from runhouse.clusters.calls import NO_ARGUMENTS, Calls, call_options, new_key
+from runhouse.clusters.calls import NO_ARGUMENTS, call_options, new_key
 from runhouse.clusters.commands import Commands
 from runhouse.errors import ObjectNotFoundError, RunNotFoundError
 from runhouse.registry.names import check_key
@@ -22,34 +20,18 @@ from runhouse.worker import inside
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from runhouse.client.client import Client
+    from runhouse.clusters.env_use import EnvLike
 
 
 class Objects(Commands):
     """Keep objects in a cluster's workers under names, and call them."""
-
-    @cached_property
-    def calls(self) -> Calls:
-        """Return the way to the cluster's workers, for proxies of functions and modules.
-
-        :meta private:
-        """
-        return Calls(self.host_of(), settings.load(), self._python or "")
-
-    @property
-    def client(self) -> Client:
-        """Return the client of the cluster's server.
-
-        :meta private:
-        """
-        return self.calls.client
 
     def _own(self) -> inside.Inside | None:
         """Return the worker that this code runs in, if it is one of this cluster."""
         own = inside.own()
         return own if own is not None and self._is_own_server(own.server_id) else None
 
-    def put(self, key: str, obj: Any, env: str | None = None, *, persist: bool = False) -> str:
+    def put(self, key: str, obj: Any, env: EnvLike = None, *, persist: bool = False) -> str:
         """Keep an object in a worker's memory under a key.
 
         An earlier object of the key is replaced, whichever env it was in. In a worker of this
@@ -58,7 +40,7 @@ class Objects(Commands):
         Args:
             key: The key: 1 to 63 letters, digits, `-`, `_` and `.`.
             obj: Any object that can be pickled.
-            env: The env whose worker keeps it; None for the cluster's own.
+            env: The env whose worker keeps it, or its name; None for the cluster's own.
             persist: Keep a copy on the host's disk too, as it is now: it is there again after a
                 restart. A later `put` of the key replaces or removes that copy.
 
@@ -81,11 +63,12 @@ class Objects(Commands):
         """
         check_key(key)
         own = self._own()
-        if own is not None and not persist and env in (None, own.env):
+        use = self.env_use(env)
+        if own is not None and not persist and (env is None or use.name == own.env):
             own.objects.check_room()
             own.objects.put(key, obj)
             return key
-        self.calls.put(self.env_name(env), key, obj, persist=persist)
+        self.calls.put(use, key, obj, persist=persist)
         return key
 
     def put_resource(
@@ -258,7 +241,7 @@ class Objects(Commands):
             return calls.call_async(target, "method", module_name, given, options, **fields)
         return calls.call(target, "method", module_name, given, options, **fields)
 
-    def keys(self, env: str | None = None) -> list[str]:
+    def keys(self, env: EnvLike = None) -> list[str]:
         """Return the keys of all objects, or of those in an env, sorted.
 
         Args:

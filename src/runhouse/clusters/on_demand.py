@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runhouse.bootstrap.host import Host
+    from runhouse.clusters.env_use import EnvLike
     from runhouse.registry.record import Record
 
 log = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ class OnDemandCluster(LaunchedCluster):
         autostop_mins: int | None = None,
         autostop: Stops = "down",
         *,
-        env: str | None = None,
+        env: EnvLike = None,
         python: str | None = None,
     ) -> None:
         """Check and store the definition; use `runhouse.ondemand_cluster` instead."""

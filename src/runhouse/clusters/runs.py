@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from runhouse.client.run import Run, read_info
 from runhouse.clusters import arguments
 from runhouse.clusters.objects import Objects
 from runhouse.clusters.tokens import Tokens
 from runhouse.wire.messages import Limits
+
+if TYPE_CHECKING:
+    from runhouse.clusters.env_use import EnvLike
 
 
 class Runs(Objects):
@@ -14,7 +19,7 @@ class Runs(Objects):
 
     def set_limits(
         self,
-        env: str | None = None,
+        env: EnvLike = None,
         *,
         concurrency: int | None = None,
         queue: int | None = None,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Sequence
 
     from runhouse.clusters.cluster import Cluster
+    from runhouse.clusters.env_use import EnvLike
     from runhouse.wire.messages import Operation, RunInfo
 
 P = ParamSpec("P")
@@ -249,7 +250,7 @@ class Callee(Generic[P, R]):
         relaunch: bool = False,
         run_name: str | None = None,
         stream_logs: bool = True,
-        env: str | None = None,
+        env: EnvLike = None,
     ) -> Calling[P, R]:
         """Say more about calls: returns the function with options, to be called as usual.
 
@@ -264,8 +265,8 @@ class Callee(Generic[P, R]):
                 at least once. What was kept on the lost ones stays lost.
             run_name: Record the run on the host under this name.
             stream_logs: Show the output here while the call runs.
-            env: The env in which a function runs; None for the one that it is in. Methods run
-                where their object is.
+            env: The env, or its name, in which a function runs; None for the one that it is in.
+                Methods run where their object is.
 
         Returns:
             The function with these options; this one is unchanged.
@@ -293,7 +294,7 @@ class Callee(Generic[P, R]):
         )
         return Calling(self if env is None else self._in_env(env), chosen)
 
-    def _in_env(self, env: str) -> Callee[P, R]:
+    def _in_env(self, env: EnvLike) -> Callee[P, R]:
         """Return the same in another env.
 
         Raises:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from runhouse.clusters.cluster import Cluster
+    from runhouse.clusters.env_use import EnvLike
 
 Self = TypeVar("Self", bound="Module")
 
@@ -91,7 +92,7 @@ class Module:
         return held.local if held.local is not None else LocalClass(held.cls)
 
     def to(
-        self: Self, cluster: Cluster | str, env: str | None = None, name: str | None = None
+        self: Self, cluster: Cluster | str, env: EnvLike = None, name: str | None = None
     ) -> Self:
         """Send the object's state to a cluster.
 
@@ -100,7 +101,7 @@ class Module:
 
         Args:
             cluster: The cluster, or the name of a saved one.
-            env: Name of the env in which it lives; None for the cluster's own.
+            env: The env in which it lives, or its name; None for the cluster's own.
             name: Its key there. None: a proxy's own key when it goes to another cluster, else a new
                 one. An object without a name of its own ends with its proxy.
 
@@ -134,13 +135,13 @@ class Module:
         return cast("Self", _send(value, held.cls, to, env, name, held.own_names, local=held.local))
 
     def get_or_to(
-        self: Self, cluster: Cluster | str, env: str | None = None, name: str | None = None
+        self: Self, cluster: Cluster | str, env: EnvLike = None, name: str | None = None
     ) -> Self:
         """Return a proxy of the object of this name that is on a cluster, or send this one.
 
         Args:
             cluster: The cluster, or the name of a saved one.
-            env: Name of the env that this one is sent to; None for the cluster's own.
+            env: The env that this one is sent to, or its name; None for the cluster's own.
             name: The key to look for; None for a proxy's own one.
 
         Raises:
@@ -382,7 +383,7 @@ def _send(
     value: object,
     cls: type,
     cluster: Cluster,
-    env: str | None,
+    env: EnvLike,
     name: str | None,
     own_names: Iterable[str] | None = None,
     *,

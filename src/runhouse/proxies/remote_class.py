@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runhouse.clusters.cluster import Cluster
+    from runhouse.clusters.env_use import EnvLike
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -55,12 +56,12 @@ class RemoteClass(Generic[P, T]):
         where = self._placement.cluster.name if self._placement is not None else "not on a cluster"
         return f"<runhouse.module {self.name!r} ({where})>"
 
-    def to(self, cluster: Cluster | str, env: str | None = None) -> RemoteClass[P, T]:
+    def to(self, cluster: Cluster | str, env: EnvLike = None) -> RemoteClass[P, T]:
         """Send the class to a cluster; see `Function.to`.
 
         Args:
             cluster: The cluster, or the name of a saved one.
-            env: Name of the env in which its objects live; None for the cluster's own.
+            env: The env in which its objects live, or its name; None for the cluster's own.
 
         Returns:
             The class on the cluster; this one is unchanged. Objects made before keep their code.

@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect
 from runhouse.errors import WorkerStartError
 from runhouse.server.auth import HOLDER, Access, Tokens
 from runhouse.server.calls import CallRoutes
+from runhouse.server.env_routes import EnvRoutes
 from runhouse.server.keys import WakeError
 from runhouse.server.look import LookRoutes
 from runhouse.server.openapi import OpenAPIRoutes
@@ -124,6 +125,7 @@ def create_app(daemon: Daemon) -> Starlette:
     routes = [
         *Routes(daemon).table(),
         *LookRoutes(daemon).table(),
+        *EnvRoutes(daemon).table(),
         *calls.table(),
         *openapi.table(),
         *PageRoutes().table(),

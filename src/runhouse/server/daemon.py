@@ -23,6 +23,7 @@ from runhouse.files import write_private
 from runhouse.server.auth import Tokens, read_or_make_token
 from runhouse.server.autostop import Keeper, Setting
 from runhouse.server.data import DataSocket
+from runhouse.server.envs import Bindings
 from runhouse.server.history import History
 from runhouse.server.index import Index
 from runhouse.server.journals import Journals
@@ -142,8 +143,10 @@ class Daemon:
             platform=f"{platform.system()} {platform.machine()}",
             started_at=time.time(),
         )
+        self.bindings = Bindings(self.paths.envs)
         self.workers = Workers(
-            Launcher(self.paths, config.python or sys.executable, self._worker_environment())
+            Launcher(self.paths, config.python or sys.executable, self._worker_environment()),
+            self.bindings,
         )
         self.workers.on_activity = self._note_activity
         self.index = Index(self.paths.objects)
@@ -272,6 +275,7 @@ class Daemon:
                     "running": worker.state.get("running", 0),
                     "objects": worker.state.get("objects", 0),
                     "calls": worker.state.get("calls", 0),
+                    "gpus": list(worker.gpus),
                 }
                 for worker in self.workers.alive()
             ],

@@ -230,12 +230,14 @@ class Scope:
         generation: Changes when the project's code has changed; empty takes the worker as it is.
         python: Interpreter on the host, or empty for the one that the server runs in.
         imports: Further directories on the host in which imports are looked for.
+        env: Digest of the env that the worker must run in, or empty: whatever its name stands for.
     """
 
     project: str = ""
     generation: str = ""
     python: str = ""
     imports: Sequence[str] = ()
+    env: str = ""
 
     def to_meta(self) -> dict[str, object]:
         """Return the message as a JSON object."""
