@@ -197,8 +197,8 @@ class LocalHost:
         origin, target = Path(source).expanduser(), Path(dest).expanduser()
         started = time.monotonic()
         try:
-            as_folder = dest.endswith("/") or target.is_dir()
-            place = target / origin.name if as_folder and not contents else target
+            into = origin.is_dir() or dest.endswith("/") or target.is_dir()
+            place = target / origin.name if into and not contents else target
             counts = copy_here(origin, place, how)
         except (OSError, shutil.Error) as error:
             msg = f"{source} was not copied to {dest}. {error}. Check both paths."
