@@ -39,6 +39,8 @@ ARGUMENT_PARSERS: dict[str, str] = {
     "src/runhouse/proxies/function.py": "arguments of rh.function",
     "src/runhouse/proxies/module.py": "arguments of rh.module",
     "src/runhouse/proxies/source.py": "'module:name' texts become a source",
+    "src/runhouse/cli/files.py": "places and paths on the command line",
+    "src/runhouse/cli/secrets.py": "names of secrets on the command line",
     "src/runhouse/specs/folder.py": "arguments of rh.folder",
     "src/runhouse/specs/paths.py": "paths, names and contents of folders",
     "src/runhouse/specs/places.py": "names in folders",
