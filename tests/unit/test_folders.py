@@ -126,6 +126,18 @@ def test_a_file_and_what_is_left_out(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "e").iterdir()] == ["y"]
 
 
+def test_from_this_machine_as_a_host_to_another(data: rh.Folder, tmp_path: Path) -> None:
+    host = LocalPlace().host
+    for source, found in ((data.path, "my data/a.txt"), (f"{data.path}/", "a.txt")):
+        place = tmp_path / found[:2]
+        host.copy_to(host, source, str(place), Copying())
+        assert (place / found).read_text() == "hello"
+    with pytest.raises(rh.SyncError, match="on this machine already"):
+        host.mount(data.path, tmp_path / "m")
+    with pytest.raises(rh.SyncError, match="Check both paths"):
+        host.copy("/none/at/all", str(tmp_path / "x"), up=True, contents=False)
+
+
 # -- in a store ---------------------------------------------------------------------------------
 
 

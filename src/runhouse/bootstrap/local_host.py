@@ -207,8 +207,8 @@ class LocalHost:
 
     def copy_to(self, other: Host, source: str, dest: str, how: Copying) -> SyncReport | None:
         """Copy files to another host, which needs no third one."""
-        folder = Path(source).expanduser().is_dir()
-        return other.copy(source.rstrip("/"), dest, up=True, contents=folder, how=how)
+        contents = source.endswith("/")
+        return other.copy(source.rstrip("/") or "/", dest, up=True, contents=contents, how=how)
 
     def mount(self, remote: str, folder: Path) -> Mounted:
         """Refuse to mount: it is here already.
