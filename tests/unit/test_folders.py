@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import uuid
@@ -9,10 +10,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import fsspec
 import pytest
+from typer.testing import CliRunner
 
 import runhouse as rh
 from runhouse.bootstrap.local_copy import copy_here
 from runhouse.cli.files import _named, _place
+from runhouse.cli.main import app
 from runhouse.files import Copying
 from runhouse.specs.host_place import LocalPlace, _folder_for
 from runhouse.specs.object_place import ObjectPlace
@@ -121,6 +124,18 @@ def test_a_file_and_what_is_left_out(tmp_path: Path) -> None:
     assert copy_here(tmp_path / "d", tmp_path / "e", how).files == 1
     assert told == [(1, 1)]
     assert [path.name for path in (tmp_path / "e").iterdir()] == ["y"]
+
+
+def test_from_this_machine_as_a_host_to_another(data: rh.Folder, tmp_path: Path) -> None:
+    host = LocalPlace().host
+    for source, found in ((data.path, "my data/a.txt"), (f"{data.path}/", "a.txt")):
+        place = tmp_path / found[:2]
+        host.copy_to(host, source, str(place), Copying())
+        assert (place / found).read_text() == "hello"
+    with pytest.raises(rh.SyncError, match="on this machine already"):
+        host.mount(data.path, tmp_path / "m")
+    with pytest.raises(rh.SyncError, match="Check both paths"):
+        host.copy("/none/at/all", str(tmp_path / "x"), up=True, contents=False)
 
 
 # -- in a store ---------------------------------------------------------------------------------
@@ -248,6 +263,44 @@ def test_the_words_of_rh_cp(tmp_path: Path) -> None:
     assert _named(here, "d", store, "b", "folder", contents=False) == "b/d"
     assert _named(here, "d/", store, "b", "folder", contents=True) == "b"
     assert _named(store, "b/d", here, ".", "folder", contents=False) == "d"
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["cp", "none", "one:x"], 1),
+        (["cp", "nowhere:x", "y"], 4),
+        (["cp", "FILE", "one:x", "--delete"], 2),
+        (["cp", "FOLDER", "one:x", "--delete"], 2),
+        (["cp", "", "one:x"], 2),
+        (["cp", "moon://x", "y"], 2),
+        (["mount", "local:x", "FOLDER"], 1),
+        (["mount", "one", "FOLDER"], 2),
+    ],
+)
+def test_wrong_words_on_the_command_line(
+    words: list[str], code: int, data: rh.Folder, rh_home: Path
+) -> None:
+    del rh_home
+    rh.cluster("one", host="one").save()
+    places = {"FILE": f"{data.path}/a.txt", "FOLDER": data.path}
+    done = CliRunner().invoke(app, [places.get(word, word) for word in words])
+    assert done.exit_code == code, done.output
+
+
+def test_rh_cp_within_this_machine_and_a_store(
+    data: rh.Folder, bucket: str, tmp_path: Path
+) -> None:
+    for source, dest in (
+        (data.path, f"memory://{bucket}"),
+        (f"memory://{bucket}/my data/", str(tmp_path / "back")),
+        (str(tmp_path / "back" / "a.txt"), str(tmp_path / "b.txt")),
+    ):
+        done = CliRunner().invoke(app, ["cp", source, dest, "--json"])
+        assert done.exit_code == 0, done.output
+        assert json.loads(done.output)["files"] >= 1
+    assert rh.folder(tmp_path / "back").ls() == data.ls()
+    assert (tmp_path / "b.txt").read_text() == "hello"
 
 
 def test_where_a_single_file_comes_to(tmp_path: Path) -> None:

@@ -209,8 +209,8 @@ class LocalHost:
         origin, target = Path(source).expanduser(), Path(dest).expanduser()
         started = time.monotonic()
         try:
-            as_folder = dest.endswith("/") or target.is_dir()
-            place = target / origin.name if as_folder and not contents else target
+            into = origin.is_dir() or dest.endswith("/") or target.is_dir()
+            place = target / origin.name if into and not contents else target
             counts = copy_here(origin, place, how)
         except (OSError, shutil.Error) as error:
             msg = f"{source} was not copied to {dest}. {error}. Check both paths."
@@ -219,8 +219,8 @@ class LocalHost:
 
     def copy_to(self, other: Host, source: str, dest: str, how: Copying) -> SyncReport | None:
         """Copy files to another host, which needs no third one."""
-        folder = Path(source).expanduser().is_dir()
-        return other.copy(source.rstrip("/"), dest, up=True, contents=folder, how=how)
+        contents = source.endswith("/")
+        return other.copy(source.rstrip("/") or "/", dest, up=True, contents=contents, how=how)
 
     def mount(self, remote: str, folder: Path) -> Mounted:
         """Refuse to mount: it is here already.

@@ -199,7 +199,7 @@ class Secret:
         if found.variables and self._provider is not None:
             found = as_files(self._provider, found.variables) or found
         if found.variables:
-            text = json.dumps(found.variables, indent=2) + "\n"
+            text = json.dumps(dict(found.variables), indent=2) + "\n"
             return FoundFile(path, "whole", {"": text})
         along = {kept.path for kept in _known(self.name).files if kept.goes_along}
         main = [file for file in found.files if file.path not in along]
@@ -219,7 +219,7 @@ class Secret:
                 "action": "send",
                 "name": self.name,
                 "files": [file.to_request() for file in goods.files],
-                "variables": goods.variables,
+                "variables": dict(goods.variables),
                 "scope": scope,
                 "overwrite": bool(overwrite),
             },
