@@ -334,6 +334,21 @@ def test_each_view_is_fit_for_everybody(visit: Visit, scheme: Scheme, width: int
     assert not visit.is_wider_than_window()
 
 
+def test_a_cluster_is_stopped_and_told_to_be_down(page: Page) -> None:
+    assert rh.here.is_up()
+    page.get_by_role("link", name="Clusters").click()
+    row = page.get_by_role("row").filter(has_text="localhost")
+    expect(row).to_contain_text("up")
+    row.get_by_role("button", name="Stop local").click()
+    page.get_by_role("dialog").get_by_role("button", name="Stop").click()
+    expect(page.get_by_role("alert")).to_have_text("local was stopped.")
+    expect(row).to_contain_text("down")
+    expect(page.get_by_role("button", name="Stop local")).to_have_count(0)
+    assert not rh.here.is_up()
+    page.get_by_role("button", name="Open local").click()
+    expect(page.locator(".facts").first).to_contain_text("Workers")
+
+
 # -- without `rh dashboard` -----------------------------------------------------------------------
 
 
