@@ -115,12 +115,22 @@ def test_a_run_appears_and_its_log_is_followed_to_its_end(page: Page, tmp_path: 
 
 def test_output_is_shown_as_a_terminal_would(page: Page) -> None:
     say = rh.function(dashboard_sample.say_all).to(rh.here)
-    texts = ["one\ntw", "o\n", "10 %\r", "100 %\r\n", "\x1b[31mred\x1b[0m\n", "\n", "ü\tend"]
+    texts = [
+        "one\ntw",
+        "o\n",
+        "10 %\r",
+        "100 %\r\n",
+        "\x1b[31mred\x1b[0m\n",
+        "\n",
+        f"ü\t{'end' * 200}",
+    ]
     assert say.options(run_name="terminal").run(texts).result() == len(texts)
     lines = open_run(page, "terminal").locator(".stdout")
     expect(lines).to_have_count(6)
     texts = [text.replace("\u200b", "") for text in lines.all_text_contents()]
-    assert texts == ["one", "two", "100 %", "red", "", "ü\tend"]
+    assert texts == ["one", "two", "100 %", "red", "", f"ü\t{'end' * 200}"]
+    log = page.get_by_role("region", name="Log")
+    assert log.evaluate("box => box.scrollWidth > box.clientWidth"), "long lines are not wrapped"
 
 
 def test_a_call_that_is_not_recorded_says_where_its_output_goes(visit: Visit) -> None:
@@ -332,6 +342,21 @@ def test_each_view_is_fit_for_everybody(visit: Visit, scheme: Scheme, width: int
     show(visit, "run")
     assert visit.violations() == []
     assert not visit.is_wider_than_window()
+
+
+def test_a_cluster_is_stopped_and_told_to_be_down(page: Page) -> None:
+    assert rh.here.is_up()
+    page.get_by_role("link", name="Clusters").click()
+    row = page.get_by_role("row").filter(has_text="localhost")
+    expect(row).to_contain_text("up")
+    row.get_by_role("button", name="Stop local").click()
+    page.get_by_role("dialog").get_by_role("button", name="Stop").click()
+    expect(page.get_by_role("alert")).to_have_text("local was stopped.")
+    expect(row).to_contain_text("down")
+    expect(page.get_by_role("button", name="Stop local")).to_have_count(0)
+    assert not rh.here.is_up()
+    page.get_by_role("button", name="Open local").click()
+    expect(page.locator(".facts").first).to_contain_text("Workers")
 
 
 # -- without `rh dashboard` -----------------------------------------------------------------------

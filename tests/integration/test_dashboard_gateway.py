@@ -8,14 +8,13 @@ import signal
 import socket
 import stat
 import subprocess
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
 import pytest
 
 from runhouse.server.page import PAGE_HEADERS
 from tests.rigs.cli import RH, Cli, local_cli, record, run_python
+from tests.rigs.gateway import Gateway, dashboard
 from tests.rigs.sshd import free_port
 from tests.waiting import wait_until
 
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 pytestmark = pytest.mark.timeout(60)
-
-Answer = tuple[int, Any]
 
 
 @pytest.fixture(scope="module")
@@ -38,50 +35,10 @@ def rh() -> Iterator[Cli]:
         yield cli
 
 
-class Gateway:
-    """Ask what `rh dashboard` serves."""
-
-    def __init__(self, url: str) -> None:
-        """Store the address with the token."""
-        parts = urlsplit(url)
-        self.port = int(parts.port or 0)
-        self.token = parts.fragment.removeprefix("token=")
-
-    def __call__(
-        self, method: str, path: str, body: object = None, token: str | None = None, **more: str
-    ) -> Answer:
-        """Return the status of an answer, and its JSON."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
-        headers = {"Authorization": f"Bearer {self.token if token is None else token}", **more}
-        connection.request(method, path, None if body is None else json.dumps(body), headers)
-        answer = connection.getresponse()
-        data = answer.read()
-        connection.close()
-        is_json = "json" in (answer.headers["content-type"] or "")
-        return answer.status, json.loads(data) if is_json else data.decode()
-
-
-@contextmanager
-def serving(rh: Cli) -> Iterator[Gateway]:
-    """Run `rh dashboard`, and give the way to it."""
-    command = [RH, "dashboard", "--json"]
-    with subprocess.Popen(command, env=rh.environ, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        lines = ""
-        while not lines.endswith("}\n"):
-            line = process.stdout.readline()
-            assert line, "it has ended"
-            lines += line
-        try:
-            yield Gateway(json.loads(lines)["url"])
-        finally:
-            process.terminate()
-
-
 @pytest.fixture(scope="module")
 def gateway(rh: Cli) -> Iterator[Gateway]:
     """Give the dashboard of this machine."""
-    with serving(rh) as made:
+    with dashboard(rh.environ) as made:
         yield made
 
 

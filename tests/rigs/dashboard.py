@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +15,8 @@ from runhouse.server.daemon import ServerConfig
 from runhouse.server.paths import ServerPaths
 from tests.integration import sample
 from tests.rigs.browser import Visit, running_browser
-from tests.rigs.cli import RH, environment
+from tests.rigs.cli import environment
+from tests.rigs.gateway import dashboard_url
 from tests.rigs.http import Http, http_of
 from tests.rigs.sshd import free_port
 
@@ -35,25 +33,6 @@ def browser() -> Iterator[Browser]:
     """Give the browser."""
     with running_browser() as made:
         yield made
-
-
-@contextmanager
-def served(home: Path, cluster: str = "local") -> Iterator[str]:
-    """Run `rh dashboard`, and give the address that it tells."""
-    command = [RH, "dashboard", cluster, "--json"]
-    with subprocess.Popen(
-        command, env=environment(home), stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        lines = ""
-        while not lines.endswith("}\n"):
-            line = process.stdout.readline()
-            assert line, "it has ended"
-            lines += line
-        try:
-            yield str(json.loads(lines)["url"])
-        finally:
-            process.terminate()
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +56,7 @@ def api(browser: Browser, session_home: Path) -> Iterator[Http]:
 def url(api: Http, session_home: Path) -> Iterator[str]:
     """Give the address of the dashboard of this machine's cluster."""
     assert api.token
-    with served(session_home) as address:
+    with dashboard_url(environment(session_home)) as address:
         yield address
 
 

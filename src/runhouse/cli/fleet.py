@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from runhouse.cli.clusters import find
 from runhouse.clusters.here import here
+from runhouse.clusters.launched import LaunchedCluster
 from runhouse.clusters.local import LocalCluster
 from runhouse.clusters.on_demand import OnDemandCluster
 from runhouse.clusters.saved import Seen, overview
@@ -16,8 +17,8 @@ from runhouse.errors import RunhouseError
 if TYPE_CHECKING:
     from runhouse.clusters.cluster import Cluster
 
-# How long an answer is good for: some of them come from SkyPilot, or from a host far away.
-_FRESH_S = 10.0
+# How long an answer is good for: some of them come from clouds, or from hosts far away.
+_FRESH_S = 20.0
 
 
 class Fleet:
@@ -52,7 +53,7 @@ class Fleet:
             RunhouseError: It cannot be reached, or is not up.
         """
         cluster = self.cluster(name)
-        if isinstance(cluster, OnDemandCluster):
+        if isinstance(cluster, LaunchedCluster):
             cluster.ssh_creds()  # which says so when its machines are not up
         if isinstance(cluster, LocalCluster):
             cluster.up()
@@ -92,7 +93,7 @@ class Fleet:
 
     def _seen(self) -> list[Seen]:
         saved = overview(ask_skypilot=False)
-        if any(isinstance(each.cluster, OnDemandCluster) for each in saved):
+        if any(isinstance(each.cluster, LaunchedCluster) for each in saved):
             try:
                 saved = overview(ask_skypilot=True)
             except (RunhouseError, ImportError) as error:
@@ -104,7 +105,7 @@ class Fleet:
 
     def _entry(self, seen: Seen) -> dict[str, Any]:
         cluster, machines = seen.cluster, seen.machines
-        launched = isinstance(cluster, OnDemandCluster) or cluster is None
+        launched = isinstance(cluster, LaunchedCluster) or cluster is None
         entry = {
             "name": seen.name,
             "kind": OnDemandCluster.kind if cluster is None else cluster.kind,
@@ -122,8 +123,8 @@ class Fleet:
             entry |= {"state": machines.state, "price_per_hour": machines.price_per_hour}
             entry["autostop_mins"] = machines.autostop_mins
             entry["hosts"] = machines.resources
-        elif isinstance(cluster, OnDemandCluster):
-            entry["hosts"] = str(cluster.wanted)
+        elif isinstance(cluster, LaunchedCluster):
+            entry["hosts"] = cluster.described
         elif cluster is not None:
             entry["hosts"] = ", ".join(cluster.ips)
         return entry | self._asked(seen.name, launched=launched)
@@ -142,8 +143,8 @@ class Fleet:
 
 
 def _not_known(seen: Seen, error: Exception) -> Seen:
-    """Return what is known about a cluster when SkyPilot does not tell anything."""
-    if not isinstance(seen.cluster, OnDemandCluster):
+    """Return what is known about a cluster when the clouds cannot be asked."""
+    if not isinstance(seen.cluster, LaunchedCluster):
         return seen
     failed = error if isinstance(error, RunhouseError) else RunhouseError(str(error))
     return Seen(seen.name, seen.cluster, error=failed)

@@ -110,17 +110,16 @@ export function table(label, columns, rows) {
   );
 }
 
-/** Show only those of many rows that are in view. */
+/** Show only those of many rows that are in view; what stays in view stays the same element. */
 export class Rows {
   constructor(box, height, make) {
     this.box = box;
     this.height = height;
     this.make = make;
     this.count = 0;
-    this.shown = el("div", { class: "shown", role: "presentation" });
-    this.whole = el("div", { class: "whole", role: "presentation" }, this.shown);
+    this.made = new Map(); // by number
+    this.whole = el("div", { class: "whole", role: "presentation" });
     box.append(this.whole);
-    this.draw = this.draw.bind(this);
     box.addEventListener("scroll", () => this.plan(), { passive: true });
     new ResizeObserver(() => this.plan()).observe(box);
   }
@@ -128,23 +127,43 @@ export class Rows {
   set(count) {
     this.count = count;
     this.whole.style.height = `${count * this.height}px`;
+    this.renew();
+  }
+
+  /** Make all rows anew: what they show has changed. */
+  renew() {
+    this.stale = true;
     this.plan();
   }
 
   plan() {
     if (this.planned) return;
     this.planned = true;
-    requestAnimationFrame(this.draw);
+    requestAnimationFrame(() => this.draw());
   }
 
   draw() {
     this.planned = false;
     const first = Math.max(0, Math.floor(this.box.scrollTop / this.height) - 5);
     const end = Math.min(this.count, first + Math.ceil(this.box.clientHeight / this.height) + 10);
-    this.shown.style.top = `${first * this.height}px`;
-    const made = [];
-    for (let i = first; i < end; i += 1) made.push(this.make(i));
-    this.shown.replaceChildren(...made);
+    for (const [i, row] of this.made) {
+      if (this.stale || i < first || i >= end) {
+        row.remove();
+        this.made.delete(i);
+      }
+    }
+    this.stale = false;
+    let next = this.whole.firstChild;
+    for (let i = first; i < end; i += 1) {
+      let row = this.made.get(i);
+      if (!row) {
+        row = this.make(i);
+        row.style.top = `${i * this.height}px`;
+        this.made.set(i, row);
+        this.whole.insertBefore(row, next);
+      }
+      next = row.nextSibling;
+    }
   }
 
   reveal(i) {
@@ -152,7 +171,7 @@ export class Rows {
     if (top < this.box.scrollTop) this.box.scrollTop = top;
     const below = top + this.height - this.box.clientHeight;
     if (below > this.box.scrollTop) this.box.scrollTop = below;
-    this.plan();
+    this.renew();
   }
 
   get atEnd() {

@@ -36,7 +36,7 @@ export class Runs {
       } }, name)));
     this.count = el("p", { class: "quiet", role: "status" });
     this.box = el("div", { class: "list runs", role: "listbox", tabIndex: 0, "aria-label": "Runs",
-      onkeydown: (event) => this.key(event), onfocus: () => this.rows.plan(), onblur: () => this.rows.plan() });
+      onkeydown: (event) => this.key(event), onfocus: () => this.rows.renew(), onblur: () => this.rows.renew() });
     this.rows = new Rows(this.box, ROW, (i) => this.row(this.found[i], i));
     this.detail = el("aside", { class: "detail", "aria-label": "Run" });
     const names = ["Run", "State", "Who", "Started", "Took"].map((name) => el("span", {}, name));
@@ -153,7 +153,7 @@ export class Runs {
     this.logs?.close();
     this.logs = null;
     this.element.classList.toggle("opened", Boolean(id));
-    this.rows.plan();
+    this.rows.renew();
     if (!id) {
       this.detail.replaceChildren();
       return;
