@@ -138,9 +138,11 @@ class Pump:
         Raises:
             SSMUnavailableError: It cannot be had.
         """
-        self._unheard += 1
         deadline = time.monotonic() + timeout_s
         pause = _FIRST_PAUSE_S
+        if self._unheard:
+            time.sleep(pause * 2**self._unheard)
+        self._unheard += 1
         failed: Exception = why
         while True:
             if getattr(failed, "status", 0) in range(400, 500) or self._unheard > _UNHEARD:
@@ -173,8 +175,9 @@ class Pump:
                 data = link.receive()
                 if data:
                     self._heard = now
-                    self._unheard = 0
                     channel.feed(data, now)
+                    if not channel.lost:
+                        self._unheard = 0
                     self._deliver(channel.output())
         if now >= self._next_look:
             self._next_look = now + _LOOK_S
