@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import random
 import signal
 import subprocess
-from contextlib import contextmanager, suppress
-from threading import Thread
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from runhouse.errors import SSMUnavailableError
 from runhouse.ssh.diagnosis import Attempt
-from runhouse.ssh.ssm.channel import FORWARDING_DOCUMENT, SSH_DOCUMENT
-from runhouse.ssh.ssm.pump import Pump
-from runhouse.ssh.ssm.service import Service
+from runhouse.ssh.ssm.channel import FORWARDING_DOCUMENT
 from runhouse.ssh.target import Target as SshTarget
 from tests.rigs import namespaces
 from tests.rigs.sagemakerbox import life
 from tests.rigs.sagemakerbox.box import Box
-from tests.rigs.ssm import PORT, Target, start_target
+from tests.rigs.ssm import Target, start_target
+from tests.rigs.ssm_carrier import Carrier, carrying, program
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -36,54 +32,6 @@ pytestmark = [
     ),
 ]
 _MEGABYTE = 1 << 20
-
-
-class Carrier:
-    """Hold a proxy command that runs, by its two pipes.
-
-    It runs in a thread of this process, which saves the time to load it, or as a program.
-    """
-
-    def __init__(self, target: Target, stdin: IO[bytes], stdout: IO[bytes]) -> None:
-        self.target, self.stdin, self.stdout = target, stdin, stdout
-
-    def read(self, size: int) -> bytes:
-        parts = []
-        while size:
-            data = self.stdout.read(min(size, _MEGABYTE))
-            assert data, f"{size} bytes are missing"
-            parts.append(data)
-            size -= len(data)
-        return b"".join(parts)
-
-    def say(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            view = view[self.stdin.write(view) :]
-
-    def begin(self) -> None:
-        self.say(b"ready\n")
-        assert self.read(6) == b"ready\n"
-
-    def send(self, data: bytes) -> None:
-        """Send data, and compare its digest with the other side's."""
-        self.say(f"up {len(data)}\n".encode() + data)
-        assert self.read(64).decode() == hashlib.sha256(data).hexdigest()
-
-    def fetch(self, size: int) -> None:
-        """Have data sent, and compare its digest with the other side's."""
-        self.say(f"down {size}\n".encode())
-        data = self.read(size)
-        assert self.read(64).decode() == hashlib.sha256(data).hexdigest()
-
-    def echo(self, data: bytes) -> None:
-        self.say(data)
-        assert self.read(len(data)) == data
-
-    def session(self) -> dict[str, Any]:
-        """Return what the box tells of the session, which must be the only one."""
-        (only,) = self.target.sessions()
-        return only
 
 
 @pytest.fixture(scope="module")
@@ -109,61 +57,6 @@ def target(shared: Target, monkeypatch: pytest.MonkeyPatch) -> Iterator[Target]:
     shared.fail()
     shared.ask("/box/refusals", [])
     wait_until(lambda: not shared.sessions())
-
-
-@contextmanager
-def carrying(
-    target: Target, *, port: int = PORT, document: str = SSH_DOCUMENT, profile: str | None = None
-) -> Iterator[Carrier]:
-    """Run the inside of the proxy command, and raise what it raises."""
-    failed: list[SSMUnavailableError] = []
-    (source, stdin), (stdout, sink) = os.pipe(), os.pipe()
-    pump = Pump(
-        Service(target.name, profile=profile),
-        port=port,
-        document=document,
-        source=source,
-        sink=sink,
-        connect_timeout_s=5,
-        resume_timeout_s=5,
-    )
-
-    def run() -> None:
-        try:
-            pump.run()
-        except SSMUnavailableError as error:
-            failed.append(error)
-        finally:
-            os.close(sink)
-            os.close(source)
-
-    thread = Thread(target=run)
-    thread.start()
-    try:
-        with (
-            suppress(BrokenPipeError),
-            open(stdin, "wb", buffering=0) as writing,
-            open(stdout, "rb", buffering=0) as reading,
-        ):
-            yield Carrier(target, writing, reading)
-    finally:
-        thread.join(15)
-        assert not thread.is_alive()
-    if failed:
-        raise failed[0]
-
-
-@contextmanager
-def program(target: Target, *options: str) -> Iterator[tuple[Carrier, subprocess.Popen[bytes]]]:
-    """Run the proxy command as ssh does."""
-    with target.start(target.command(*options)) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            yield Carrier(target, process.stdin, process.stdout), process
-        finally:
-            if process.poll() is None:
-                process.kill()
 
 
 def refused(target: Target, **options: Any) -> SSMUnavailableError:
