@@ -282,9 +282,19 @@ def test_a_signal_ends_the_session_too(target: Target) -> None:
 def test_a_reader_that_has_gone_ends_it(target: Target) -> None:
     with carrying(target) as carrier:
         carrier.say(b"echo\n")
+        carrier.echo(b"heard")
         carrier.stdout.close()
-        carrier.say(b"nobody hears this")
         wait_until(lambda: not target.sessions())
+
+
+def test_a_reader_that_goes_while_the_connection_is_broken_ends_it(target: Target) -> None:
+    with carrying(target) as carrier:
+        carrier.begin()
+        refusal = {"action": "ResumeSession", "code": "InternalServerError", "message": "later"}
+        target.ask("/box/refusals", [refusal])
+        target.ask("/box/cut", {})
+        wait_until(lambda: not carrier.session()["Connected"])
+        carrier.stdout.close()
 
 
 def test_a_reader_that_is_slow_gets_all(target: Target) -> None:
