@@ -147,6 +147,22 @@ def test_a_broken_connection_is_resumed_in_mid_transfer(target: Target) -> None:
         assert carrier.session()["Attached"] == 3
 
 
+def test_what_comes_is_resumed_too(target: Target) -> None:
+    with carrying(target) as carrier:
+        carrier.begin()
+        target.fail(pace_ms=1)  # as on AWS; the agent repeats what is on its way one in 100 ms
+        piece = 50_000
+        carrier.say(f"down {16 * piece}\n".encode())
+        digest = hashlib.sha256()
+        for part in range(16):
+            digest.update(carrier.read(piece))
+            if part in (3, 9):
+                wait_until(lambda: carrier.session()["Connected"])
+                target.ask("/box/cut", {})
+        assert carrier.read(64).decode() == digest.hexdigest()
+        assert carrier.session()["Attached"] == 3
+
+
 def test_a_laptop_that_slept_goes_on(target: Target) -> None:
     with program(target) as (carrier, process):
         carrier.say(b"echo\n")

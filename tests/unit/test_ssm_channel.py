@@ -240,6 +240,19 @@ def test_an_end_with_something_missing_is_told(peer: Peer) -> None:
     assert "before all of its output" in (peer.channel.closed or "")
 
 
+def test_acknowledgements_are_given_again_on_a_new_connection(peer: Peer) -> None:
+    peer.shake_hands()
+    peer.complete()
+    for number in range(5):
+        peer.tell(b"%d" % number)
+    peer.channel.to_send()  # lost with the connection
+    assert len(peer.outbox.unacked) == 5
+    peer.connect()
+    peer.take()
+    assert not peer.outbox.unacked
+    assert peer.channel.output() == [b"0", b"1", b"2", b"3", b"4"]
+
+
 def test_an_end_is_asked_for_after_all_data(peer: Peer) -> None:
     peer.shake_hands()
     peer.complete()
