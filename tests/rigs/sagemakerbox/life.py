@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _START_S = 40.0
 _STOP_S = 20.0
+_STARTED: dict[int, subprocess.Popen[bytes]] = {}  # by this process
 _MODULE = "tests.rigs.sagemakerbox"
 _CREDENTIALS = f"[default]\naws_access_key_id = {KEY}\naws_secret_access_key = {KEY}\n"
 _CONFIG = f"""\
@@ -65,6 +66,7 @@ def start(box: Box, faults: str = "") -> None:
             stderr=log,
             start_new_session=True,
         )
+    _STARTED[process.pid] = process
     box.pid_file.write_text(f"{process.pid}\n")
     deadline = time.monotonic() + _START_S
     while not box.ready_file.exists():
@@ -80,6 +82,11 @@ def stop(box: Box) -> None:
     """End a box with all that is in it; safe to repeat."""
     with suppress(FileNotFoundError, ProcessLookupError):
         pid = int(box.pid_file.read_text())
+        started = _STARTED.pop(pid, None)
+        if started is not None:
+            started.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                started.wait(_STOP_S)
         if _is_box(pid):
             os.kill(pid, signal.SIGTERM)
             deadline = time.monotonic() + _STOP_S

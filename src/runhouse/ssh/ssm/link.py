@@ -113,16 +113,15 @@ class Link:
         Raises:
             LinkError: The connection has ended.
         """
-        if self._backlog:
-            data = self._backlog + data
+        left = memoryview(self._backlog + data if self._backlog else data)
         try:
-            sent = self._socket.send(data) if data else 0
-        except _NOT_NOW:
-            sent = 0
+            with suppress(*_NOT_NOW):
+                while left:
+                    left = left[self._socket.send(left) :]
         except OSError as error:
             msg = f"the connection to the gateway broke: {error}"
             raise LinkError(msg) from error
-        self._backlog = data[sent:]
+        self._backlog = bytes(left)
 
     def close(self) -> None:
         """End the connection. Safe to repeat."""
