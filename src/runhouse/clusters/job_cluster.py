@@ -44,6 +44,7 @@ class JobCluster(LaunchedCluster):
         self._config_file: str | None = None
         self._opened: tuple[tuple[str | None, ...], Account] | None = None
         self._job: Job | None = None
+        self._lost: Job | None = None
 
     # -- the definition -------------------------------------------------------------------------
 
