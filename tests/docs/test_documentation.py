@@ -25,6 +25,7 @@ PAGES = [
     "docs/objects.md",
     "docs/http.md",
     "docs/on-demand.md",
+    "docs/sagemaker.md",
     "docs/secrets.md",
 ]
 _BLOCK = re.compile(r"^```python( \w+)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -53,7 +54,8 @@ def test_the_blocks_of_a_page_run(page: str, tmp_path: Path) -> None:
 def test_blocks_that_need_a_cloud_are_programs(page: str) -> None:
     program = ast.parse("\n".join(blocks(page, _NEEDS_CLOUD)))
     members = [each.attr for each in ast.walk(program) if isinstance(each, ast.Attribute)]
-    known = {*dir(rh), *dir(rh.OnDemandCluster), *dir(rh.Function), *dir(rh.Secret)}
+    known = {*dir(rh), *dir(rh.OnDemandCluster), *dir(rh.SageMakerCluster), *dir(rh.Function), *dir(rh.Secret)}
+    known |= {"exit_code", "reason"}
     known |= {each.name for kind in (ClusterStatus, CloudStatus) for each in fields(kind)}
     assert set(members) <= known, "they are those of clusters, functions and their status"
     text = (ROOT / page).read_text(encoding="utf-8")

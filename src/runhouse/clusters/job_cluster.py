@@ -50,7 +50,7 @@ class JobCluster(LaunchedCluster):
 
     @property
     def autostop_mins(self) -> int:
-        """Return after how many idle minutes the job ends; -1: with SageMaker's own limit."""
+        """Return after how many idle minutes the job ends, or -1 for SageMaker's own limit."""
         chosen = self.wanted.autostop_mins
         return settings.load().autostop_mins if chosen is None else chosen
 
@@ -99,7 +99,7 @@ class JobCluster(LaunchedCluster):
 
     @property
     def region(self) -> str:
-        """Return the region: the one that was given, or that of the profile or environment.
+        """Return the region that was given, or that of the profile or environment.
 
         Can be set while the cluster is down.
 
@@ -131,7 +131,7 @@ class JobCluster(LaunchedCluster):
 
     @property
     def job_name(self) -> str | None:
-        """Return the job's name: the one that was given, or of the job that was used last."""
+        """Return the job's name, as it was given, or that of the job that was used last."""
         return self.wanted.job_name or (self._job.name if self._job is not None else None)
 
     @property
