@@ -47,8 +47,8 @@ def test_the_blocks_of_a_page_run(page: str, tmp_path: Path) -> None:
 def test_blocks_that_need_a_cloud_are_programs(page: str) -> None:
     program = ast.parse("\n".join(blocks(page, _NEEDS_CLOUD)))
     members = [each.attr for each in ast.walk(program) if isinstance(each, ast.Attribute)]
-    kinds = (rh, rh.OnDemandCluster, rh.Function, rh.Secret, rh.Folder, Tunnel)
-    known = {name for kind in kinds for name in dir(kind)}
+    kinds = (rh, rh.OnDemandCluster, rh.SageMakerCluster, rh.Function, rh.Secret, rh.Folder, Tunnel)
+    known = {name for kind in kinds for name in dir(kind)} | {"exit_code", "reason"}
     known |= {each.name for kind in (ClusterStatus, CloudStatus) for each in fields(kind)}
     assert set(members) <= known, "they are those of clusters, functions and their status"
     text = (ROOT / page).read_text(encoding="utf-8")

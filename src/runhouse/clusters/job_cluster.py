@@ -44,6 +44,7 @@ class JobCluster(LaunchedCluster):
         self._config_file: str | None = None
         self._opened: tuple[tuple[str | None, ...], Account] | None = None
         self._job: Job | None = None
+        self._lost: Job | None = None
 
     # -- the definition -------------------------------------------------------------------------
 
@@ -130,7 +131,7 @@ class JobCluster(LaunchedCluster):
 
     @property
     def job_name(self) -> str | None:
-        """Return the name of the job, as it was given, or of the one that was used last."""
+        """Return the job's name, as it was given, or that of the job that was used last."""
         return self.wanted.job_name or (self._job.name if self._job is not None else None)
 
     @property

@@ -23,6 +23,7 @@ from runhouse.errors import (
     ConnectError,
     ConnectionWaitExpiredError,
     HostKeyChangedError,
+    LaunchError,
     SSMUnavailableError,
 )
 from runhouse.ssh.session import Session
@@ -303,8 +304,31 @@ class Lifecycle:
                 raise
             return error
         except ConnectError as error:
+            self._check_ssm(job, node, error)
             return error
         return None
+
+    def _check_ssm(self, job: Job, node: int, error: ConnectError) -> None:
+        """Ask Systems Manager itself why it does not lead to a node; ssh keeps that to itself.
+
+        Raises:
+            SSMUnavailableError: It will not.
+        """
+        target = self._ssm_target(job, node)
+        try:
+            made = self.account.try_to_ask(
+                "ssm", "start_session", Target=target, DocumentName="AWS-StartSSHSession"
+            )
+            self.account.ask("ssm", "terminate_session", SessionId=made["SessionId"])
+        except (AnswerError, LaunchError) as refused:
+            code = refused.code if isinstance(refused, AnswerError) else "AccessDenied"
+            if code in _NOT_YET:
+                return
+            msg = (
+                f"{self.name!r} cannot be reached through Systems Manager. {refused} "
+                "`rh sagemaker doctor` tells what is missing."
+            )
+            raise SSMUnavailableError(msg, host=error.host, code=code) from error
 
     def write_entry(self, job: Job, entry: SshEntry) -> None:
         """Let OpenSSH know the nodes: the head by the cluster's name, the others with a number."""

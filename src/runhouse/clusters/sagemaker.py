@@ -92,15 +92,19 @@ class SageMakerCluster(JobCluster):
             JobStoppedError: It has ended.
             ConnectError: Nobody knows now, maybe since it is this machine that is cut off.
         """
-        known = self._running_job()
+        known = self._job or self._lost or self._running_job()
         try:
             found = self._life.jobs.find(known.name)
+            gone = found is None or found.has_ended or found.state == "stopping"
+            again = self._life.find() if gone and self._lost is not None else None
         except LaunchError as unknown:
             raise error from unknown
-        if found is None or found.has_ended or found.state == "stopping":
-            self._job = None
-            raise (found or replace(known, status="Gone")).ended_error(self.name) from error
-        self._job = found
+        if again is not None and again.state == "up":
+            found, gone = again, False  # somebody has brought it up again since we were told
+        if found is None or gone:
+            self._job, self._lost = None, found or replace(known, status="Gone")
+            raise self._lost.ended_error(self.name) from error
+        self._job, self._lost = found, None
 
     def _bring_up(self) -> Job:
         """Bring the job up, and give it an entry for OpenSSH."""
@@ -115,6 +119,7 @@ class SageMakerCluster(JobCluster):
 
     def _settle(self, job: Job | None) -> None:
         """Remember the job; what is connected to another one is given up."""
+        self._lost = None
         if job is not None and self._job is not None and job.name == self._job.name:
             self._job = job
             return

@@ -34,12 +34,15 @@ source_profile = default
 """
 
 
-def start(box: Box, faults: str = "") -> None:
+def start(box: Box, faults: str = "") -> subprocess.Popen[bytes]:
     """Begin a box; it can be used when this returns.
 
     Args:
         box: Where it keeps its files.
         faults: What goes wrong, as in `loss=0.01,dup=0.01`.
+
+    Returns:
+        The box's process.
 
     Raises:
         BoxError: There cannot be one, or there is one already.
@@ -76,6 +79,7 @@ def start(box: Box, faults: str = "") -> None:
             message = f"The box did not begin. Its log ends so:\n{said}"
             raise BoxError(message)
         time.sleep(0.02)
+    return process
 
 
 def stop(box: Box) -> None:
@@ -108,8 +112,11 @@ def _is_box(pid: int) -> bool:
 @contextmanager
 def running(box: Box, faults: str = "") -> Iterator[Box]:
     """Begin a box, and end it."""
+    process = None
     try:
-        start(box, faults)
+        process = start(box, faults)
         yield box
     finally:
         stop(box)
+        if process is not None:
+            process.wait()
