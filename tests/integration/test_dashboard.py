@@ -48,9 +48,8 @@ def test_it_shows_what_the_server_tells(api: Http, page: Page) -> None:
     status = api("GET", "/status").json
     facts = page.locator(".facts").first
     for name, value in (("Objects", status["objects"]), ("runhouse", status["version"])):
-        expect(facts.locator("div", has=page.get_by_text(name, exact=True))).to_contain_text(
-            str(value)
-        )
+        fact = facts.locator("div", has=page.get_by_text(name, exact=True))
+        expect(fact).to_contain_text(str(value))
     expect(page.get_by_role("heading", level=3)).to_have_text(status["nodes"][0]["hostname"])
     charts = page.get_by_role("img")
     expect(charts).to_have_count(2)
@@ -388,9 +387,7 @@ def test_a_server_shows_itself_to_those_with_a_token(window: Visit, alone: Serve
     assert page.evaluate("sessionStorage.length") == 0
 
 
-def test_a_server_that_goes_away_is_told_and_found_again(
-    window: Visit, alone: ServerConfig
-) -> None:
+def test_a_server_that_goes_away_is_found_again(window: Visit, alone: ServerConfig) -> None:
     window.begin()
     token = (Path(alone.root) / "token").read_text()
     window.page.goto(f"http://127.0.0.1:{alone.port}/#token={token}")

@@ -68,6 +68,6 @@ def _meant(
             f"{name} cannot be looked at. It is not of SageMaker, but of kind {found.kind}. "
             f"Try `rh status {name}`."
         )
-        raise ValueError(msg)
+        raise typer.BadParameter(msg, param_hint="CLUSTER")
     found.wanted = found.wanted.changed(**chosen)
     return found

@@ -23,11 +23,7 @@ from runhouse.clusters.job_program import wait_for_program
 from runhouse.clusters.launching import say
 from runhouse.clusters.ssh_entry import SshEntry
 from runhouse.clusters.status import CloudStatus, ClusterStatus
-from runhouse.errors import (
-    ClusterNotUpError,
-    ConnectError,
-    LaunchError,
-)
+from runhouse.errors import ClusterNotUpError, ConnectError, LaunchError
 from runhouse.ssh.session import Session
 
 if TYPE_CHECKING:
