@@ -37,7 +37,7 @@ def cp(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Copy a file or folder between this machine, clusters and object stores.
+    """Copy files between here, clusters and object stores.
 
     A folder comes into DST under its name; with a slash at its end, what is in it does. What is
     there already is not sent again, and an interrupted copy goes on where it stopped.
