@@ -184,5 +184,5 @@ def test_what_cannot_be_shown_is_told(rh: Cli) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         done = rh("dashboard", "--port", port)
-    assert done.returncode == 2
+    assert done.returncode == 1
     assert f"The port {port} cannot be used. Address already in use." in done.stderr

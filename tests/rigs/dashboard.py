@@ -102,13 +102,10 @@ def open_run(page: Page, name: str) -> Locator:
 
 
 def show(visit: Visit, name: str) -> None:
-    """Keep what is shown, for people to look at: in both colours."""
+    """Keep what is shown, for people to look at."""
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    (width, scheme) = visit.look
-    for each in ("dark", "light"):
-        visit.set_look(width, each)
-        visit.page.screenshot(path=SCREENSHOTS / f"{name}-{each}-{width}.png")
-    visit.set_look(width, scheme)
+    width, scheme = visit.look
+    visit.page.screenshot(path=SCREENSHOTS / f"{name}-{scheme}-{width}.png")
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from runhouse.cli import dashboard
 from runhouse.cli.main import app
+from runhouse.errors import SettingsError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +52,9 @@ def test_a_port_that_is_taken_is_told() -> None:
     with dashboard._listen(0) as first:
         address, port = first.getsockname()
         assert address == "127.0.0.1"
-        with pytest.raises(ValueError, match=rf"The port {port} cannot be used\. Address already"):
+        with pytest.raises(
+            SettingsError, match=rf"The port {port} cannot be used\. Address already"
+        ):
             dashboard._listen(port)
     assert isinstance(first, socket.socket)
 

@@ -18,6 +18,7 @@ from runhouse.cli.clusters import ClusterArgument  # noqa: TC001 - typer reads t
 from runhouse.cli.fleet import Fleet
 from runhouse.cli.output import JsonOption, print_json, print_line, told
 from runhouse.clusters.local import LOCAL_NAME
+from runhouse.errors import SettingsError
 from runhouse.files import private_directory, write_private
 from runhouse.server.auth import Tokens
 
@@ -68,7 +69,7 @@ def _listen(port: int) -> socket.socket:
     """Return a socket that listens on this machine only.
 
     Raises:
-        ValueError: The port is taken.
+        SettingsError: The port is taken.
     """
     try:
         listener = socket.create_server((_ADDRESS, port), backlog=_BACKLOG)
@@ -77,7 +78,7 @@ def _listen(port: int) -> socket.socket:
             f"The port {port} cannot be used. {os.strerror(error.errno or 0)}. Choose another one, "
             "or leave out --port for any free one."
         )
-        raise ValueError(msg) from error
+        raise SettingsError(msg) from error
     listener.setblocking(False)
     return listener
 
