@@ -105,7 +105,7 @@ def test_tls_is_checked_and_hides_nothing(
             Link(f"wss://localhost:{port}/", {}, timeout_s=_S)
         monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate))
         link = Link(f"wss://localhost:{port}/", {}, timeout_s=_S)
-        much = bytes(range(256)) * 4_000  # many records of TLS, which poll does not see
+        much = bytes(range(256)) * 12_000  # many records of TLS, which poll does not see
         assert there_and_back(link, much) == much
         link.close()
         with pytest.raises(LinkError, match="IP address mismatch"):
@@ -211,6 +211,39 @@ def test_an_end_is_told() -> None:
         assert hung_up.wait(_S)
         with pytest.raises(LinkError, match="ended the connection"):
             link.receive()
+        link.close()
+        server.shutdown()
+        thread.join()
+
+
+def test_what_came_before_an_end_is_not_lost(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate))
+    said = threading.Event()
+
+    def say_and_hang_up(connection: ServerConnection) -> None:
+        connection.send(b"the last word")
+        connection.socket.shutdown(socket.SHUT_WR)
+        said.set()
+
+    with serve(
+        say_and_hang_up, "127.0.0.1", 0, compression=None, close_timeout=0.1, ssl=context
+    ) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        port = server.socket.getsockname()[1]
+        link = Link(f"wss://localhost:{port}/", {}, timeout_s=_S)
+        assert said.wait(_S)
+        poll = select.poll()
+        poll.register(link, select.POLLIN)
+        assert poll.poll(_S * 1000)
+        assert FrameReader().feed(link.receive()) == [(Opcode.BINARY, b"the last word")]
+        with pytest.raises(LinkError):
+            while poll.poll(_S * 1000):
+                link.receive()
         link.close()
         server.shutdown()
         thread.join()
