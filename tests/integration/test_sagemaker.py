@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import _thread
+import json
 import subprocess
 import sys
 import threading
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from typer.testing import CliRunner
 
 import runhouse as rh
+from runhouse.cli.main import app
 from runhouse.clusters import boot
 from runhouse.clusters.training_job import Jobs
 from runhouse.errors import (
@@ -30,7 +34,6 @@ from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.rigs.sagemaker_user import SageMakerUser
 
@@ -84,6 +87,7 @@ def test_openssh_knows_it_by_name(
     assert text.endswith(OTHERS), "nothing else was touched"
     assert text.count("Host sm\n") == 1
     assert cluster.ssh_config_file == str(sagemaker_user.config)
+    assert "algo-1." in Path(cluster.hosts_path).read_text()
 
 
 def test_its_status_tells_of_job_and_price(cluster: rh.SageMakerCluster) -> None:
@@ -120,6 +124,29 @@ def test_it_is_found_by_name_from_another_process(
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == f"[4, 5] {cluster.job_name}\n", done.stderr
+
+
+def test_the_command_line_knows_it(cluster: rh.SageMakerCluster) -> None:
+    def told(*words: str) -> Any:
+        done = CliRunner().invoke(app, [*words, "--json"])
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
+
+    cluster.save()
+    assert told("up", "sm") == {"name": "sm", "up": True}
+    assert told("status", "sm")["cloud"]["resources"] == "1x ml.m5.large in us-east-1"
+    (entry,) = [each for each in told("list", "--all") if each["name"] == "sm"]
+    assert (entry["kind"], entry["state"], entry["price_per_hour"]) == ("sagemaker", "up", 0.115)
+    assert told("keep-warm", "sm", "--mins", "45")["autostop_mins"] == 45
+    (cost,) = [each for each in told("cost")["clusters"] if each["name"] == "sm"]
+    assert (cost["job"], cost["machines"], cost["state"]) == (
+        cluster.job_name,
+        "1x ml.m5.large",
+        "up",
+    )
+    done = CliRunner().invoke(app, ["run", "sm", "--", "echo", "hi"])
+    assert done.exit_code == 0
+    cluster.delete_configs()
 
 
 def test_minutes_are_changed_and_paused(cluster: rh.SageMakerCluster) -> None:
@@ -196,6 +223,9 @@ def test_two_nodes_and_their_warm_pool(sagemaker_user: SageMakerUser) -> None:
     outputs = two.run(["echo $SM_CURRENT_HOST"], stream_logs=False, node="all")
     assert [out for _, out, _ in outputs] == ["algo-1\n", "algo-2\n"]
     assert "Host two-algo-2\n" in sagemaker_user.config.read_text()
+    sagemaker_user.account.ask("sagemaker", "stop_training_job", TrainingJobName=job)
+    wait_until(lambda: sagemaker_user.job(job)["TrainingJobStatus"] == "Stopped")
+    assert sagemaker_user.job(job)["WarmPoolStatus"]["Status"] == "Available", "it still costs"
     two.teardown()
     assert not two.is_up()
     assert two.status()["state"] == "down"
@@ -245,9 +275,10 @@ def test_a_program_that_ends_well_ends_the_job(
     monkeypatch.setattr(boot, "_LOOK_S", 1)
     (tmp_path / "words.txt").write_text("from source")
     trainer = sample.trainer(tmp_path, "echo $GREETING $(cat words.txt)")
-    made = sagemaker_user.cluster("trains", estimator=trainer, autostop_mins=1)
+    made = sagemaker_user.cluster("trains", estimator=trainer)
     made.up()
     made.wait(timeout_s=60)
+    made.keep_warm(1)
     assert "hello from source\n" in capsys.readouterr().out
     made.disconnect()
     jobs = Jobs(sagemaker_user.account, "trains")
@@ -266,9 +297,11 @@ def test_an_idle_job_ends_though_nobody_is_there_and_a_busy_one_does_not(
 ) -> None:
     monkeypatch.setattr(boot, "_MINUTE_S", 2)
     monkeypatch.setattr(boot, "_LOOK_S", 1)
-    made = sagemaker_user.cluster("idle", autostop_mins=1).up()
+    made = sagemaker_user.cluster("idle").up()
+    remote = rh.function(sample.compute).to(made)
+    made.keep_warm(1)
     began = time.time()
-    rh.function(sample.compute).to(made).run(4.0)
+    remote.run(4.0)
     made.disconnect()
     jobs, name = Jobs(sagemaker_user.account, "idle"), made.job_name
     assert name is not None

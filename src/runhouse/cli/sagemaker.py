@@ -63,11 +63,11 @@ def _meant(
     if name is None:
         return sagemaker_cluster("doctor", **chosen)  # type: ignore[arg-type]
     found = Cluster.from_name(name)
-    if not isinstance(found, SageMakerCluster):
-        msg = (
-            f"{name} cannot be looked at. It is not of SageMaker, but of kind {found.kind}. "
-            f"Try `rh status {name}`."
-        )
-        raise typer.BadParameter(msg, param_hint="CLUSTER")
-    found.wanted = found.wanted.changed(**chosen)
-    return found
+    if isinstance(found, SageMakerCluster):
+        found.wanted = found.wanted.changed(**chosen)
+        return found
+    msg = (
+        f"{name} cannot be looked at. It is not of SageMaker, but of kind {found.kind}. "
+        f"Try `rh doctor {name}`."
+    )
+    raise ValueError(msg)

@@ -217,3 +217,12 @@ class JobCluster(LaunchedCluster):
         """
         job = self._running_job()
         return [f"algo-{node + 1}.{job.name}" for node in range(job.count)]
+
+    def ssh_creds(self) -> dict[str, Any]:
+        """Return how to log in to the head, without the key itself; see `Cluster.ssh_creds`."""
+        target = self._life.target(self._running_job(), 0)
+        return {
+            "ssh_user": target.user,
+            "ssh_private_key": str(target.private_key),
+            "ssh_proxy_command": target.proxy_command,
+        }

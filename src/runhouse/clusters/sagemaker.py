@@ -57,15 +57,6 @@ class SageMakerCluster(JobCluster):
 
     # -- where the job is -----------------------------------------------------------------------
 
-    def ssh_creds(self) -> dict[str, Any]:
-        """Return how to log in to the head, without the key itself; see `Cluster.ssh_creds`."""
-        target = self._life.target(self._running_job(), 0)
-        return {
-            "ssh_user": target.user,
-            "ssh_private_key": str(target.private_key),
-            "ssh_proxy_command": target.proxy_command,
-        }
-
     def _make_host(self, node: int) -> Host:
         def find(error: ConnectError | None) -> Target:
             return self._target(node, error)
@@ -182,10 +173,13 @@ class SageMakerCluster(JobCluster):
         Raises:
             LaunchError: It could not be stopped, and may still cost.
         """
-        job = self._life.find()
+        life = self._life
+        job, known = life.find(), self._job or self._lost
         self._settle(None)
         self._entry.remove()
-        return False if job is None else self._life.stop(job)
+        stopped = False if job is None else life.stop(job)
+        life.clean(job or known)
+        return stopped
 
     def teardown(self) -> None:
         """Stop the job with all that is in it, and remove its entry for OpenSSH; safe to repeat.
