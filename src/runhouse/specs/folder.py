@@ -50,6 +50,14 @@ class Folder:
     """Be a folder on this machine, on a cluster's head, or in an object store.
 
     Made by `runhouse.folder`. Nothing is connected, made or checked before it is used.
+
+    Example:
+        >>> import runhouse as rh
+        >>> notes = rh.folder("notes", system="memory")
+        >>> notes.put({"a.txt": "hello"})
+        >>> notes.ls(), notes.get("a.txt")
+        (['a.txt'], b'hello')
+        >>> notes.rm()
     """
 
     def __init__(self, path: str, place: AnyPlace, copied: Copied | None = None) -> None:
@@ -65,7 +73,7 @@ class Folder:
 
     @property
     def system(self) -> str:
-        """Return where it is: `here`, a cluster's name, `s3`."""
+        """Return where it is, as in `here`, the name of a cluster, or `s3`."""
         return self._place.system
 
     def __repr__(self) -> str:
@@ -83,6 +91,14 @@ class Folder:
             ConnectError: Its host cannot be reached.
             SyncError: The object store cannot be used.
             ValueError: The name leads out of the folder.
+
+        Example:
+            >>> import runhouse as rh
+            >>> notes = rh.folder("notes", system="memory")
+            >>> notes.put({"a.txt": "a", "more/b.txt": "b"})
+            >>> notes.ls(), notes.ls("more")
+            (['a.txt', 'more/'], ['b.txt'])
+            >>> notes.rm()
         """
         return [
             f"{entry.name}/" if entry.kind == "folder" else entry.name
@@ -92,10 +108,19 @@ class Folder:
     def exists(self, name: str = "") -> bool:
         """Tell whether it, or something in it, is there.
 
+        Args:
+            name: Something in it; empty for the folder itself.
+
         Raises:
             ConnectError: Its host cannot be reached.
             SyncError: The object store cannot be used.
             ValueError: The name leads out of the folder.
+
+        Example:
+            >>> import runhouse as rh
+            >>> notes = rh.folder("notes", system="memory")
+            >>> notes.exists("a.txt")
+            False
         """
         return bool(self._place.kind(below(self.path, name)))
 
@@ -110,18 +135,45 @@ class Folder:
             mode: `r`, `rb`, `w` or `wb`.
             encoding: Of text; None for UTF-8.
 
+        Returns:
+            The file, to be used in a `with` block or closed.
+
         Raises:
             FileNotFoundError: There is no such file.
             ConnectError: Its host cannot be reached.
             SyncError: The object store cannot be used.
             ValueError: The name leads out of the folder, or there is no such mode.
+
+        Example:
+            >>> import runhouse as rh
+            >>> notes = rh.folder("notes", system="memory")
+            >>> with notes.open("a.txt", "w") as file:
+            ...     length = file.write("hello")
+            >>> notes.open("a.txt", "r").read()
+            'hello'
+            >>> notes.rm()
         """
         checked = mode_of(mode)
         text = None if "b" in checked else encoding or "utf-8"
         return self._place.open(below(self.path, name_of(name)), checked, text)
 
     def get(self, name: str) -> bytes:
-        """Return the content of a file in it; for errors see `open`."""
+        """Return the content of a file in it.
+
+        Args:
+            name: The file's name.
+
+        Raises:
+            Exception: See `open`.
+
+        Example:
+            >>> import runhouse as rh
+            >>> notes = rh.folder("notes", system="memory")
+            >>> notes.put({"a.txt": "hello"})
+            >>> notes.get("a.txt")
+            b'hello'
+            >>> notes.rm()
+        """
         with self.open(name) as file:
             content: bytes = file.read()
         return content
@@ -137,6 +189,14 @@ class Folder:
             SyncError: They could not be written.
             TypeError: A content is neither bytes nor text.
             ValueError: A name leads out of the folder.
+
+        Example:
+            >>> import runhouse as rh
+            >>> notes = rh.folder("notes", system="memory")
+            >>> notes.put({"a.txt": "hello"})
+            >>> notes.ls()
+            ['a.txt']
+            >>> notes.rm()
         """
         checked = texts_of(contents)
         with tempfile.TemporaryDirectory(prefix="rh-put-") as draft:
@@ -159,6 +219,14 @@ class Folder:
             SyncError: The object store cannot be used.
             OSError: It cannot be removed.
             ValueError: The name leads out of the folder, or it is a home or root directory.
+
+        Example:
+            >>> import runhouse as rh
+            >>> notes = rh.folder("notes", system="memory")
+            >>> notes.put({"a.txt": "hello"})
+            >>> notes.rm("a.txt")
+            >>> notes.exists("a.txt")
+            False
         """
         path = below(self.path, name)
         if not name:
@@ -174,6 +242,13 @@ class Folder:
         Raises:
             ConnectError: Its host cannot be reached.
             OSError: It cannot be made.
+
+        Example:
+            >>> import runhouse as rh
+            >>> folder = rh.folder("/tmp/rh-made/deep").mkdir()
+            >>> folder.ls()
+            []
+            >>> rh.folder("/tmp/rh-made").rm()
         """
         self._place.make(self.path)
         return self
@@ -318,6 +393,9 @@ def folder(path: str | PathLike[str], system: System | str | None = None) -> Fol
             object store it begins with the bucket. `s3://bucket/folder` names both.
         system: A cluster or the name of a saved one, `here`, `s3`, `gs`, `azure`; None for what the
             path says, or this machine.
+
+    Returns:
+        The folder; nothing is connected, made or checked yet.
 
     Raises:
         ClusterNotFoundError: It is a name, but neither of a cluster nor of a system.
