@@ -29,6 +29,7 @@ LONG_FILES: dict[str, str] = {
     # Of these, half are the docstrings of what users call, with their examples.
     "src/runhouse/clusters/on_demand.py": "the life of one kind of cluster, as its users see it",
     "src/runhouse/proxies/module.py": "what a module can do, and how a proxy of one is made",
+    "src/runhouse/specs/folder.py": "what can be done with a folder",
     "src/runhouse/specs/secret.py": "what can be done with a secret",
 }
 
@@ -44,7 +45,6 @@ ARGUMENT_PARSERS: dict[str, str] = {
     "src/runhouse/specs/": "what users say about envs, folders and secrets",
     "src/runhouse/cli/": "words of the command line",
     "src/runhouse/ssh/command.py": "commands for the host's shell",
-    "src/runhouse/ssh/host_paths.py": "paths on hosts",
     "src/runhouse/ssh/session.py": "arguments of run and forward_port",
     "src/runhouse/ssh/sync.py": "paths and filters of transfers",
     "src/runhouse/ssh/target.py": "host strings and ssh_creds become a target",
