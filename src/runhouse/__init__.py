@@ -106,17 +106,17 @@ if TYPE_CHECKING:
 _HOMES = {
     "Cluster": "runhouse.clusters.cluster:Cluster",
     "ClusterStatus": "runhouse.clusters.status:ClusterStatus",
-    "Folder": "runhouse.specs.folder:Folder",
     "CondaEnv": "runhouse.specs.env:CondaEnv",
     "Env": "runhouse.specs.env:Env",
+    "Folder": "runhouse.specs.folder:Folder",
     "Function": "runhouse.proxies.function:Function",
     "Module": "runhouse.proxies.module:Module",
     "OnDemandCluster": "runhouse.clusters.on_demand:OnDemandCluster",
     "Package": "runhouse.specs.package:Package",
     "Reference": "runhouse.client.reference:Reference",
     "Run": "runhouse.client.run:Run",
-    "Secret": "runhouse.specs.secret:Secret",
     "SageMakerCluster": "runhouse.clusters.sagemaker:SageMakerCluster",
+    "Secret": "runhouse.specs.secret:Secret",
     "__version__": "runhouse.version:__version__",
     "cls": "runhouse.proxies.remote_class:module",
     "cluster": "runhouse.clusters.factory:cluster",
@@ -131,8 +131,8 @@ _HOMES = {
     "ondemand_cluster": "runhouse.clusters.factory:ondemand_cluster",
     "package": "runhouse.specs.package:package",
     "run": "runhouse.proxies.run:",
-    "secret": "runhouse.specs.secret:secret",
     "sagemaker_cluster": "runhouse.clusters.factory:sagemaker_cluster",
+    "secret": "runhouse.specs.secret:secret",
 }
 
 __all__ = [  # noqa: PLE0604, F822 - loaded on first use

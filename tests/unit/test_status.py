@@ -37,6 +37,7 @@ WORKER = {
     "running": 1,
     "objects": 2,
     "calls": 3,
+    "gpus": [0],
 }
 AUTOSTOP: dict[str, Any] = {
     "autostop_mins": 30,

@@ -125,9 +125,20 @@ class Env:
     def from_fields(cls, fields: Mapping[str, Any]) -> Env:
         """Make the env from what `fields` returned.
 
+        Args:
+            fields: What it returned.
+
+        Returns:
+            An env that is equal to the one before.
+
         Raises:
             TypeError: A field is unknown or of the wrong type.
             ValueError: A field cannot be used.
+
+        Example:
+            >>> import runhouse as rh
+            >>> rh.Env.from_fields({"reqs": ["numpy"]}) == rh.env(["numpy"])
+            True
         """
         unknown = sorted(set(fields) - {*_ALL_FIELDS, "carries"})
         if unknown:
@@ -162,7 +173,11 @@ class Env:
         )
 
     def named(self, digest: str) -> str:
-        """Return its name, or one made of its content."""
+        """Return its name, or one made of its content.
+
+        Args:
+            digest: Digest of the content.
+        """
         return self.name or f"env-{digest[:10]}"
 
 

@@ -50,6 +50,12 @@ class Package:
     def parse(cls, given: object) -> Package:
         """Read what a user wrote.
 
+        Args:
+            given: A text, a path, or a package, which is taken as it is.
+
+        Returns:
+            The package.
+
         Raises:
             TypeError: It is neither a text, nor a path, nor a package.
             ValueError: It has none of the forms.
