@@ -48,6 +48,10 @@ class Envs(EnvSetup):
             TypeError: An argument is of the wrong type.
             ValueError: A package cannot be understood.
             ConnectError: The host cannot be reached.
+
+        Example:
+            >>> import runhouse as rh
+            >>> rh.cluster("box").install_packages(["numpy<3", "./"])  # doctest: +SKIP
         """
         asked = packages(reqs)
         use = self.env_use(env)
@@ -91,6 +95,11 @@ class Envs(EnvSetup):
             EnvSetupError: A worker still runs in it; the name is free, and `rh env prune` removes
                 the rest once the worker has ended.
             ConnectError: The host cannot be reached.
+
+        Example:
+            >>> import runhouse as rh
+            >>> rh.here.remove_conda_env("nothing")
+            False
         """
         name = self.env_name(env)
         bound = self._bound(name)
@@ -119,6 +128,11 @@ class Envs(EnvSetup):
         Raises:
             ConnectError: The host cannot be reached.
             BootstrapError: The host was reached, but runhouse cannot start there.
+
+        Example:
+            >>> import runhouse as rh
+            >>> [env.name for env in rh.here.envs()]  # doctest: +SKIP
+            ['train']
         """
         rows, bound = self._builder.listing()["envs"], self.client.get("/envs")["envs"]
         status = extras.load("runhouse.clusters.env_status", extra="envs")
@@ -143,6 +157,11 @@ class Envs(EnvSetup):
         Raises:
             ValueError: The number of days is negative.
             ConnectError: The host cannot be reached.
+
+        Example:
+            >>> import runhouse as rh
+            >>> rh.here.prune_envs(dry_run=True)["freed_bytes"]
+            0
         """
         idle_s = arguments.seconds("idle_days", idle_days) * _DAY_S
         return self._builder.remove(None, idle_s=idle_s, cache=cache, dry_run=dry_run)

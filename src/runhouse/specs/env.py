@@ -125,9 +125,20 @@ class Env:
     def from_fields(cls, fields: Mapping[str, Any]) -> Env:
         """Make the env from what `fields` returned.
 
+        Args:
+            fields: What `fields` has returned, whole or in part.
+
+        Returns:
+            The env.
+
         Raises:
             TypeError: A field is unknown or of the wrong type.
             ValueError: A field cannot be used.
+
+        Example:
+            >>> import runhouse as rh
+            >>> rh.Env.from_fields({"name": "train", "reqs": ["numpy"]}).name
+            'train'
         """
         unknown = sorted(set(fields) - {*_ALL_FIELDS, "carries"})
         if unknown:
@@ -162,7 +173,16 @@ class Env:
         )
 
     def named(self, digest: str) -> str:
-        """Return its name, or one made of its content."""
+        """Return its name, or one made of its content.
+
+        :meta private:
+
+        Args:
+            digest: The digest of its content.
+
+        Returns:
+            The name.
+        """
         return self.name or f"env-{digest[:10]}"
 
 

@@ -50,9 +50,20 @@ class Package:
     def parse(cls, given: object) -> Package:
         """Read what a user wrote.
 
+        Args:
+            given: A text, a path, or a package.
+
+        Returns:
+            The package.
+
         Raises:
             TypeError: It is neither a text, nor a path, nor a package.
             ValueError: It has none of the forms.
+
+        Example:
+            >>> import runhouse as rh
+            >>> rh.Package.parse("numpy==2.1") == rh.package("numpy==2.1")
+            True
         """
         if isinstance(given, Package):
             return given
