@@ -30,8 +30,8 @@ import pyte
 from tests.rigs.machine import Machine, MachineSpec
 
 ROOT = Path(__file__).parents[1]
-COLUMNS, ROWS = 84, 23
-KEY_S, READ_S = 0.035, 2.1
+COLUMNS, ROWS = 92, 23
+KEY_S, READ_S = 0.035, 1.9
 PROGRAM = """\
 import platform
 import time
@@ -171,7 +171,7 @@ def merged(frames: list[tuple[float, tuple[Line, ...]]]) -> list[tuple[float, tu
     return result
 
 
-WIDTH, HEIGHT, LETTER, LINE = 734, 470, 8.4, 18.4
+WIDTH, HEIGHT, LETTER, LINE = 801, 470, 8.4, 18.4
 COLOURS = {"default": "#d8dee9", "bold": "#ffffff", "green": "#8fce6f", "red": "#f07178"}
 COLOURS |= {"cyan": "#7fdbca", "blue": "#82aaff", "brown": "#ecc48d", "magenta": "#c792ea"}
 

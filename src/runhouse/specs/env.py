@@ -175,8 +175,13 @@ class Env:
     def named(self, digest: str) -> str:
         """Return its name, or one made of its content.
 
+        :meta private:
+
         Args:
-            digest: Digest of the content.
+            digest: The digest of its content.
+
+        Returns:
+            The name.
         """
         return self.name or f"env-{digest[:10]}"
 

@@ -59,6 +59,11 @@ class Package:
         Raises:
             TypeError: It is neither a text, nor a path, nor a package.
             ValueError: It has none of the forms.
+
+        Example:
+            >>> import runhouse as rh
+            >>> rh.Package.parse("numpy==2.1") == rh.package("numpy==2.1")
+            True
         """
         if isinstance(given, Package):
             return given
