@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+import runhouse as rh
 from runhouse import settings
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def collector() -> Iterator[Collector]:
         yield made
         made.shutdown()
         thread.join()
+    rh.here.stop()
 
 
 def run(collector: Collector, **variables: str) -> None:
