@@ -328,7 +328,7 @@ def test_ctrl_c_tells_which_job_goes_on(
         wait_until(lambda: jobs.find("interrupted-1"))
         _thread.interrupt_main()
 
-    with sagemaker_user.faults(startup_s=4):
+    with sagemaker_user.faults(startup_s=60):
         thread = threading.Thread(target=interrupt)
         thread.start()
         with pytest.raises(KeyboardInterrupt):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +57,7 @@ class Job:
         self.containers: dict[str, Container] = {}
         self._make = make
         self._stopping = False
+        self._told_to_stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._had_pool = bool(request["ResourceConfig"].get("KeepAlivePeriodInSeconds"))
         first = Transition("Starting", self.created, "Preparing the instances for training")
@@ -156,7 +158,8 @@ class Job:
             ("Downloading", "Downloading the training image"),
             ("Training", "Training image download completed. Training in progress."),
         ):
-            await asyncio.sleep(startup_s / 2)
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._told_to_stop.wait(), startup_s / 2)
             if self._stopping:
                 self._end("Stopped")
                 return
@@ -186,6 +189,7 @@ class Job:
     def begin_stop(self) -> None:
         """Begin to stop it, as `StopTrainingJob` does."""
         self._stopping = True
+        self._told_to_stop.set()
         self.move("Stopping")
         self._stopper = asyncio.create_task(self.stop())
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from tests.rigs.sagemakerbox.box import Box
 
 _GRACE_S = 1.0
+_CLEANUP_S = 3.0
 
 
 async def serve(box: Box, faults: dict[str, float]) -> None:
@@ -35,4 +38,6 @@ async def serve(box: Box, faults: dict[str, float]) -> None:
     box.ready_file.touch()
     await stop.wait()
     await asyncio.gather(*(job.stop(_GRACE_S) for job in front.sagemaker.jobs.values()))
-    await runner.cleanup()
+    with suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(runner.cleanup(), _CLEANUP_S)
+    os._exit(0)  # threads that wait for clients which have gone are not waited for
