@@ -21,6 +21,7 @@ RunhouseError
 ├── SecretError                          a secret could not be read, sent or removed
 │   ├── SecretNotFoundError (LookupError)    it is not on this machine
 │   └── SecretConflictError              the host has another one in its place
+├── NotebookError                        JupyterLab or a kernel did not start on the host
 ├── ClusterError
 │   ├── ClusterNotFoundError (LookupError)
 │   ├── ClusterNotUpError
@@ -261,6 +262,21 @@ class ServerBusyError(BootstrapError):
         super().__init__(message, host=host)
         self.calls = calls
         self.objects = objects
+
+
+class NotebookError(RunhouseError):
+    """Report JupyterLab or a kernel that did not start on a host.
+
+    Attributes:
+        host: The host as the user wrote it; empty when it was not asked.
+        output_tail: The last that it said.
+    """
+
+    def __init__(self, message: str, *, host: str = "", output_tail: str = "") -> None:
+        """Store the message and the facts."""
+        super().__init__(message)
+        self.host = host
+        self.output_tail = output_tail
 
 
 class ClusterError(RunhouseError):

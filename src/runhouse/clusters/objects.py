@@ -14,7 +14,7 @@ from runhouse.client.reference import Reference
 from runhouse.client.run import Run, read_info
 from runhouse.clusters import arguments
 from runhouse.clusters.calls import NO_ARGUMENTS, Calls, call_options, new_key
-from runhouse.clusters.commands import Commands
+from runhouse.clusters.notebook import Notebooks
 from runhouse.clusters.tokens import Tokens
 from runhouse.errors import ObjectNotFoundError, RunNotFoundError
 from runhouse.registry.names import check_key
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from runhouse.client.client import Client
 
 
-class Objects(Commands):
+class Objects(Notebooks):
     """Keep objects in a cluster's workers under names, call them, and look after runs."""
 
     @cached_property
