@@ -21,7 +21,7 @@ check: ## format, lint, types, layers, spelling, style figures
 bench: ## measure, and print one table; ARGS are passed on
 	@scripts/bench.sh $(ARGS)
 
-docs: ## run every example of the documentation
+docs: ## make the documentation, and run every example of it
 	@scripts/docs.sh
 
 venv: ## make .venv with all tools, as `test` and `check` do by themselves
@@ -31,5 +31,5 @@ lock: ## write requirements/*.txt anew; UPGRADE=1 takes the newest versions
 	@UPGRADE=$(UPGRADE) scripts/lock.sh
 
 clean: ## remove everything that can be made again
-	@rm -rf .venv .venv.lock .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	@rm -rf .venv build .venv.lock .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 	@find src tests scripts -name __pycache__ -prune -exec rm -rf {} +

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import runhouse as rh
-from bench import cloud, editing, load, local, remote, soak, systems
+from bench import cloud, editing, load, local, remote, soak, ssm, systems
 from bench.rows import print_others, print_table
 from runhouse import settings
 
@@ -36,8 +36,9 @@ GROUPS: dict[str, Callable[..., list[Row]]] = {
     "memory": load.memory_rows,
     "scale": load.scale_rows,
     "cloud": cloud.cloud_rows,
+    "ssm": ssm.ssm_rows,
 }
-_NEED_ROOT = ("start", "tunnel", "sync", "cloud")
+_NEED_ROOT = ("start", "tunnel", "sync", "cloud", "ssm")
 _PEERS, _SOAK = "peers", "soak"
 _DEFAULT = [*GROUPS, _PEERS]
 _NAMES = [*_DEFAULT, _SOAK]

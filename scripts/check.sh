@@ -17,6 +17,8 @@ check mypy
 check lint-imports --no-logo
 check codespell
 check python scripts/check_style.py
+echo "== scripts/docs.sh --check"
+scripts/docs.sh --check || failed+=("docs")
 
 if [ "${#failed[@]}" -gt 0 ]; then
     printf 'Failed: %s\n' "${failed[@]}" >&2

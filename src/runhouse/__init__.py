@@ -21,9 +21,14 @@ if TYPE_CHECKING:
     from runhouse.client.reference import Reference as Reference
     from runhouse.client.run import Run as Run
     from runhouse.clusters.cluster import Cluster as Cluster
-    from runhouse.clusters.factory import cluster as cluster, ondemand_cluster as ondemand_cluster
+    from runhouse.clusters.factory import (
+        cluster as cluster,
+        ondemand_cluster as ondemand_cluster,
+        sagemaker_cluster as sagemaker_cluster,
+    )
     from runhouse.clusters.here import here as here
     from runhouse.clusters.on_demand import OnDemandCluster as OnDemandCluster
+    from runhouse.clusters.sagemaker import SageMakerCluster as SageMakerCluster
     from runhouse.clusters.status import ClusterStatus as ClusterStatus
     from runhouse.errors import (
         ArgumentsError as ArgumentsError,
@@ -39,10 +44,12 @@ if TYPE_CHECKING:
         CommandFailedError as CommandFailedError,
         CommandTimeoutError as CommandTimeoutError,
         ConnectError as ConnectError,
+        ConnectionWaitExpiredError as ConnectionWaitExpiredError,
         HostKeyChangedError as HostKeyChangedError,
         HostNotWritableError as HostNotWritableError,
         HostUnreachableError as HostUnreachableError,
         InvalidNameError as InvalidNameError,
+        JobStoppedError as JobStoppedError,
         LaunchError as LaunchError,
         MethodNotFoundError as MethodNotFoundError,
         NotebookError as NotebookError,
@@ -50,13 +57,16 @@ if TYPE_CHECKING:
         NotSerializableError as NotSerializableError,
         NoUsablePythonError as NoUsablePythonError,
         ObjectNotFoundError as ObjectNotFoundError,
+        PermissionsError as PermissionsError,
         ProjectTooLargeError as ProjectTooLargeError,
         PythonMismatchError as PythonMismatchError,
         QueueFullError as QueueFullError,
         QuotaError as QuotaError,
+        QuotaExceededError as QuotaExceededError,
         RecordError as RecordError,
         RemoteError as RemoteError,
         ResourcesError as ResourcesError,
+        RoleNotFoundError as RoleNotFoundError,
         RunCancelledError as RunCancelledError,
         RunExistsError as RunExistsError,
         RunhouseError as RunhouseError,
@@ -75,6 +85,7 @@ if TYPE_CHECKING:
         StoreFullError as StoreFullError,
         SyncError as SyncError,
         SyncSizeWarning as SyncSizeWarning,
+        TrainingJobFailedError as TrainingJobFailedError,
         WorkerDiedError as WorkerDiedError,
         WorkerStartError as WorkerStartError,
     )
@@ -97,6 +108,7 @@ _HOMES = {
     "Reference": "runhouse.client.reference:Reference",
     "Run": "runhouse.client.run:Run",
     "Secret": "runhouse.specs.secret:Secret",
+    "SageMakerCluster": "runhouse.clusters.sagemaker:SageMakerCluster",
     "__version__": "runhouse.version:__version__",
     "cls": "runhouse.proxies.remote_class:module",
     "cluster": "runhouse.clusters.factory:cluster",
@@ -108,6 +120,7 @@ _HOMES = {
     "ondemand_cluster": "runhouse.clusters.factory:ondemand_cluster",
     "run": "runhouse.proxies.run:",
     "secret": "runhouse.specs.secret:secret",
+    "sagemaker_cluster": "runhouse.clusters.factory:sagemaker_cluster",
 }
 
 __all__ = [  # noqa: PLE0604, F822 - loaded on first use
@@ -126,11 +139,13 @@ __all__ = [  # noqa: PLE0604, F822 - loaded on first use
     "CommandFailedError",
     "CommandTimeoutError",
     "ConnectError",
+    "ConnectionWaitExpiredError",
     "Function",
     "HostKeyChangedError",
     "HostNotWritableError",
     "HostUnreachableError",
     "InvalidNameError",
+    "JobStoppedError",
     "LaunchError",
     "MethodNotFoundError",
     "Module",
@@ -140,14 +155,17 @@ __all__ = [  # noqa: PLE0604, F822 - loaded on first use
     "NotSerializableError",
     "ObjectNotFoundError",
     "OnDemandCluster",
+    "PermissionsError",
     "ProjectTooLargeError",
     "PythonMismatchError",
     "QueueFullError",
     "QuotaError",
+    "QuotaExceededError",
     "RecordError",
     "Reference",
     "RemoteError",
     "ResourcesError",
+    "RoleNotFoundError",
     "Run",
     "RunCancelledError",
     "RunExistsError",
@@ -156,6 +174,7 @@ __all__ = [  # noqa: PLE0604, F822 - loaded on first use
     "RunTimeoutError",
     "RunhouseError",
     "SSMUnavailableError",
+    "SageMakerCluster",
     "Secret",
     "SecretConflictError",
     "SecretError",
@@ -168,6 +187,7 @@ __all__ = [  # noqa: PLE0604, F822 - loaded on first use
     "StoreFullError",
     "SyncError",
     "SyncSizeWarning",
+    "TrainingJobFailedError",
     "WorkerDiedError",
     "WorkerStartError",
     "__version__",
@@ -180,6 +200,7 @@ __all__ = [  # noqa: PLE0604, F822 - loaded on first use
     "module",
     "ondemand_cluster",
     "run",
+    "sagemaker_cluster",
     "secret",
 ]
 

@@ -26,11 +26,17 @@ RunhouseError
 │   ├── ClusterNotFoundError (LookupError)
 │   ├── ClusterNotUpError
 │   │   └── ClusterLostError             its machines have stopped or gone
+│   │       └── JobStoppedError          its SageMaker job has ended
+│   │           └── TrainingJobFailedError       because the program that it ran has failed
 │   ├── LaunchError                      a cluster's machines did not come up
 │   │   ├── ResourcesError (ValueError)  no cloud has such a machine, or the request is wrong
 │   │   ├── CapacityError                there is such a machine, but none is free now
 │   │   ├── QuotaError                   the account may not have (that many of) it
+│   │   │   └── QuotaExceededError       so says SageMaker
 │   │   ├── CloudCredentialsError        no cloud lets us in
+│   │   ├── PermissionsError             AWS knows us, and does not allow this
+│   │   ├── RoleNotFoundError (LookupError)      there is no such IAM role, or none was given
+│   │   ├── ConnectionWaitExpiredError (TimeoutError)    the job runs, but cannot be connected to
 │   │   └── SkyServerError (ConnectionError)     SkyPilot's API server does not answer
 │   ├── RecordError (ValueError)         a saved record cannot be read
 │   └── InvalidNameError (ValueError)
@@ -317,6 +323,47 @@ class ClusterLostError(ClusterNotUpError):
         self.state = state
 
 
+class JobStoppedError(ClusterLostError):
+    """Report a SageMaker job that has ended: by hand, idle, out of time, or with its program.
+
+    Attributes:
+        job: The job's name.
+        status: SageMaker's word for how it ended, for example `"Stopped"`.
+    """
+
+    def __init__(self, message: str, *, cluster: str, job: str = "", status: str = "") -> None:
+        """Store the message and the facts."""
+        super().__init__(message, cluster=cluster)
+        self.job = job
+        self.status = status
+
+
+class TrainingJobFailedError(JobStoppedError):
+    """Report a SageMaker job whose program has failed.
+
+    Attributes:
+        exit_code: The program's exit code; None when SageMaker did not tell it.
+        reason: Why it failed, as the program or SageMaker says.
+        log_tail: The last lines of its output that were seen.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        cluster: str,
+        job: str = "",
+        exit_code: int | None = None,
+        reason: str = "",
+        log_tail: str = "",
+    ) -> None:
+        """Store the message and the facts."""
+        super().__init__(message, cluster=cluster, job=job, status="Failed")
+        self.exit_code = exit_code
+        self.reason = reason
+        self.log_tail = log_tail
+
+
 class LaunchError(ClusterError):
     """Report that a cluster's machines did not come up, or did not do what was asked of them.
 
@@ -344,8 +391,33 @@ class QuotaError(LaunchError):
     """Report that the account may not have such a machine, or not so many."""
 
 
+class QuotaExceededError(QuotaError):
+    """Report a job that exceeds a limit of the account; `reason` is what SageMaker says."""
+
+
 class CloudCredentialsError(LaunchError):
     """Report that no cloud lets us in."""
+
+
+class PermissionsError(LaunchError):
+    """Report that AWS does not allow an operation.
+
+    Attributes:
+        action: The permission that is missing, as IAM writes it.
+    """
+
+    def __init__(self, message: str, *, cluster: str, reason: str = "", action: str = "") -> None:
+        """Store the message and the facts."""
+        super().__init__(message, cluster=cluster, reason=reason)
+        self.action = action
+
+
+class RoleNotFoundError(LaunchError, LookupError):
+    """Report an IAM role that does not exist, cannot be used by SageMaker, or was not given."""
+
+
+class ConnectionWaitExpiredError(LaunchError, TimeoutError):
+    """Report a SageMaker job that runs, but could not be connected to in time."""
 
 
 class SkyServerError(LaunchError, ConnectionError):

@@ -48,5 +48,7 @@ def test_a_broken_kind_names_its_package() -> None:
 
 @pytest.mark.usefixtures("stranger")
 def test_an_unknown_kind_lists_all() -> None:
-    with pytest.raises(RecordError, match=r"The kinds are local, byo, on-demand, broken, moon"):
+    with pytest.raises(
+        RecordError, match=r"The kinds are local, byo, on-demand, sagemaker, broken, moon"
+    ):
         resolve("mars")

@@ -15,7 +15,8 @@ _TEXTS = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=20)
 _VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False),
     lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.from_regex(r"[f-k]{1,3}"), inner)
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.from_regex(r"[f-k]{1,3}", fullmatch=True), inner)
     ),
     max_leaves=12,
 )

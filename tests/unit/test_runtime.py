@@ -89,7 +89,7 @@ def test_it_holds_our_package_and_what_the_server_needs() -> None:
 
 
 def test_it_is_small() -> None:
-    assert len(runtime.archive()) < 800_000
+    assert len(runtime.archive()) < 1_000_000
 
 
 def test_the_same_content_gives_the_same_bytes_and_digest(rh_home: Path) -> None:

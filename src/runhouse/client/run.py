@@ -70,7 +70,7 @@ class Run:
 
     @property
     def call(self) -> str:
-        """Return what was called: a function, or an object and its method."""
+        """Return what was called, which is a function, or an object and its method."""
         return self._info.call
 
     @property

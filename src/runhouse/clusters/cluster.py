@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from runhouse.clusters import arguments
+from runhouse.clusters.inherited import with_inherited
 from runhouse.clusters.objects import Objects
 from runhouse.clusters.records import load_cluster
 from runhouse.clusters.secrets import Secrets
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 Self = TypeVar("Self", bound="Cluster")
 
 
+@with_inherited
 class Cluster(Objects, Secrets):
     r"""Be a named handle on hardware: a host of your own, a cloud VM, or this machine.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import inspect
 import warnings
@@ -12,11 +13,15 @@ from runhouse.clusters.byo import ByoCluster
 from runhouse.clusters.cloud import Wanted
 from runhouse.clusters.cluster import Cluster
 from runhouse.clusters.here import here
+from runhouse.clusters.job_definition import JobDefinition
 from runhouse.clusters.local import LOCAL_NAME, LocalCluster
 from runhouse.clusters.on_demand import OnDemandCluster
+from runhouse.clusters.sagemaker import SageMakerCluster
+from runhouse.errors import ClusterNotFoundError
 
 if TYPE_CHECKING:
     from runhouse.clusters.cloud import Stops
+    from runhouse.clusters.job_definition import ConnectBy
 
 Creds = Mapping[str, Any]
 _LOCAL_HOSTS = ("localhost", "local")
@@ -52,8 +57,8 @@ def cluster(
         server_port: Serve HTTP on this port of the host's loopback address too; None: not on TCP.
         python: Interpreter on the host that runs your code; None for the first Python >= 3.10.
         env: Name of the env in which code runs unless a call says otherwise.
-        **kwargs: Arguments of `runhouse.ondemand_cluster`, which is then called, with a warning;
-            others are refused, with the nearest known name.
+        **kwargs: Arguments of `runhouse.ondemand_cluster` or `runhouse.sagemaker_cluster`, which is
+            then called, with a warning; others are refused, with the nearest known name.
 
     Returns:
         The cluster.
@@ -70,7 +75,7 @@ def cluster(
         >>> box.address
         'gpu-box'
     """
-    if kwargs.keys() & _CLOUD_ARGUMENTS:
+    if kwargs.keys() & (_CLOUD_ARGUMENTS | _JOB_ARGUMENTS):
         refused = {"host": host, "ssh_creds": ssh_creds, "ssh_port": ssh_port}
         refused["server_port"] = server_port
         return _hand_over(name, kwargs, refused, env=env, python=python, dryrun=dryrun)
@@ -181,29 +186,157 @@ def ondemand_cluster(
     return OnDemandCluster(name, wanted, autostop_mins, autostop, env=env, python=python)
 
 
+def sagemaker_cluster(
+    name: str,
+    role: str | None = None,
+    profile: str | None = None,
+    ssh_key_path: str | None = None,
+    instance_id: str | None = None,
+    instance_type: str | None = None,
+    instance_count: int | None = None,
+    image_uri: str | None = None,
+    autostop_mins: int | None = None,
+    connection_wait_time: int | None = None,
+    estimator: Any = None,
+    job_name: str | None = None,
+    dryrun: bool = False,
+    *,
+    region: str | None = None,
+    warm_pool_mins: int | None = None,
+    max_runtime_mins: int | None = None,
+    volume_size: int | None = None,
+    connect_by: ConnectBy | None = None,
+    env: str | None = None,
+    python: str | None = None,
+) -> SageMakerCluster:
+    """Load a saved SageMaker cluster, or define one: a training job that you can work in.
+
+    With a name alone, the saved cluster of that name is loaded; if there is none, it is defined
+    with the default profile. With anything else, this is a new definition; `save()` keeps it.
+    Nothing is created in AWS before the first use, or `up()`.
+
+    Args:
+        name: The cluster's name: letters, digits, `-`, `_`, `.`; at most 63 characters.
+        role: IAM role as which the job runs, by name or ARN; None: the estimator's, else the one of
+            the profile, else the one as which you are signed in.
+        profile: Profile of `~/.aws/config`; None: `AWS_PROFILE`, or else `default`.
+        ssh_key_path: File of the private key to log in with; it is made when it is not there, and
+            its public part goes to the account's bucket. None: `~/.ssh/sagemaker-ssh-gw`.
+        instance_id: A managed instance of Systems Manager (`mi-...`): the job that runs in it is
+            used, and none is created.
+        instance_type: SageMaker's name of the machines; None: the estimator's, or `ml.m5.large`.
+        instance_count: How many machines; None: the estimator's, or 1.
+        image_uri: The container's image; None: the estimator's, or AWS's own for PyTorch in the
+            region. It needs Python 3.10 or newer, and sshd or a package manager that has it.
+        autostop_mins: After how many minutes in which nothing is computed the job ends, also when
+            every client is gone; -1: with SageMaker's own limit; None: as the setting says (30).
+        connection_wait_time: Seconds that a container waits for a connection before the estimator's
+            program begins, and for which `up()` tries to connect; None or 0: the program begins at
+            once, and `up()` tries for 300 s.
+        estimator: What the job is to run: an estimator (version 2) or `ModelTrainer` (version 3) of
+            SageMaker's SDK, or a dict of arguments of `create_training_job`. None: nothing.
+        job_name: Name of the job; None: another one for each.
+        dryrun: Changes nothing, since a definition creates nothing.
+        region: AWS's region; None: that of the profile or environment.
+        warm_pool_mins: Keep the machines for the next job for so long after this one, at most 360;
+            they cost meanwhile. `teardown()` lets go of them.
+        max_runtime_mins: After how many minutes SageMaker ends the job, idle or not; None: the
+            estimator's, or a day.
+        volume_size: GiB of disk; None: the estimator's, or 30.
+        connect_by: `"debugging"` (SageMaker's remote debugging) or `"activation"` (a hybrid
+            activation of Systems Manager); None: the first one that the account allows.
+        env: Name of the env in which code runs unless a call says otherwise.
+        python: Interpreter in the container that runs your code; None for the first that can.
+
+    Returns:
+        The cluster.
+
+    Raises:
+        InvalidNameError: The name cannot be used, or is reserved.
+        TypeError: An argument is of the wrong type, or the saved cluster is of another kind.
+        ValueError: An argument has a value that cannot be used, or two contradict each other.
+
+    Example:
+        >>> import runhouse as rh
+        >>> sm = rh.sagemaker_cluster("sm", profile="sagemaker", instance_type="ml.g5.xlarge")
+        >>> sm.instance_count
+        1
+    """
+    asked = {
+        "role": role,
+        "profile": profile,
+        "ssh_key_path": ssh_key_path,
+        "instance_id": instance_id,
+        "instance_type": instance_type,
+        "instance_count": instance_count,
+        "image_uri": image_uri,
+        "autostop_mins": autostop_mins,
+        "connection_wait_time": connection_wait_time,
+        "estimator": estimator,
+        "job_name": job_name,
+        "region": region,
+        "warm_pool_mins": warm_pool_mins,
+        "max_runtime_mins": max_runtime_mins,
+        "volume_size": volume_size,
+        "connect_by": connect_by,
+    }
+    if all(value is None for value in (*asked.values(), env, python)):
+        with contextlib.suppress(ClusterNotFoundError):
+            return _saved_job(name)
+    del dryrun
+    return SageMakerCluster(name, JobDefinition.checked(**asked), env=env, python=python)
+
+
+def _saved_job(name: str) -> SageMakerCluster:
+    saved = Cluster.from_name(name)
+    if isinstance(saved, SageMakerCluster):
+        return saved
+    msg = (
+        f"The saved cluster {name!r} is not one of SageMaker. Its kind is {saved.kind}. "
+        f"Load it with runhouse.cluster({name!r})."
+    )
+    raise TypeError(msg)
+
+
 _CLOUD_ARGUMENTS = frozenset({*Wanted.names(), "autostop_mins", "autostop"})
+# Those that name the kind; what both kinds have does not.
+_JOB_ARGUMENTS = frozenset(JobDefinition.names()) - _CLOUD_ARGUMENTS
 
 
 def _hand_over(
     name: str, kwargs: dict[str, Any], refused: Mapping[str, object], **options: Any
-) -> OnDemandCluster:
-    """Define a cluster of cloud machines for a call of `cluster()`."""
+) -> OnDemandCluster | SageMakerCluster:
+    """Define a cluster that is launched, for a call of `cluster()`."""
+    is_job = bool(kwargs.keys() & _JOB_ARGUMENTS)
+    known = frozenset(JobDefinition.names()) if is_job else _CLOUD_ARGUMENTS
+    what = "of a SageMaker job" if is_job else "of machines to launch"
     for key, value in refused.items():
         if value is not None:
-            cloud = sorted(kwargs.keys() & _CLOUD_ARGUMENTS)[0]
+            launched = sorted(kwargs.keys() & known)[0]
             msg = (
                 f"The cluster {name!r} cannot be defined. {key} is of hosts that you have, and "
-                f"{cloud} of machines to launch. Leave one of them out."
+                f"{launched} {what}. Leave one of them out."
             )
             raise ValueError(msg)
-    unknown = {key: value for key, value in kwargs.items() if key not in _CLOUD_ARGUMENTS}
+    mixed = sorted(kwargs.keys() & _CLOUD_ARGUMENTS - known)
+    if mixed:
+        msg = (
+            f"The cluster {name!r} cannot be defined. {mixed[0]} is of machines that SkyPilot "
+            f"launches, and {sorted(kwargs.keys() & _JOB_ARGUMENTS)[0]} {what}. Leave one out."
+        )
+        raise ValueError(msg)
+    unknown = {key: value for key, value in kwargs.items() if key not in known}
     if unknown:
         raise _unknown(unknown)
+    factory = "sagemaker_cluster" if is_job else "ondemand_cluster"
+    defines = "a SageMaker job" if is_job else "machines to launch"
     warnings.warn(
-        f"cluster({name!r}, ...) defines machines to launch. This is what ondemand_cluster() is "
+        f"cluster({name!r}, ...) defines {defines}. This is what {factory}() is "
         "for, which is called with all that was given.",
         stacklevel=3,
     )
+    if is_job:
+        return sagemaker_cluster(name, **kwargs, **options)
     return ondemand_cluster(name, **kwargs, **options)
 
 
@@ -234,7 +367,7 @@ def _check_keys(made: ByoCluster) -> None:
 def _unknown(kwargs: Mapping[str, Any]) -> TypeError:
     """Return the error for arguments that do not exist, with the nearest known names."""
     known = [p for p in inspect.signature(cluster).parameters if p != "kwargs"]
-    known += sorted(_CLOUD_ARGUMENTS)
+    known += sorted(_CLOUD_ARGUMENTS | _JOB_ARGUMENTS)
     hints = []
     for key in kwargs:
         near = difflib.get_close_matches(key, known, n=1)

@@ -17,7 +17,8 @@ from runhouse import settings
 from runhouse.bootstrap.ssh_host import SshHost
 from runhouse.clusters import arguments, launching
 from runhouse.clusters.cloud import Machines, Stops, Wanted
-from runhouse.clusters.cluster import Cluster
+from runhouse.clusters.inherited import with_inherited
+from runhouse.clusters.launched import LaunchedCluster
 from runhouse.clusters.launching import Plan, skypilot
 from runhouse.clusters.status import CloudStatus, ClusterStatus
 from runhouse.errors import (
@@ -42,7 +43,8 @@ Self = TypeVar("Self", bound="OnDemandCluster")
 _OWN = ("autostop_mins", "autostop", "env", "python")
 
 
-class OnDemandCluster(Cluster):
+@with_inherited
+class OnDemandCluster(LaunchedCluster):
     """Be machines of a cloud, launched by SkyPilot with the first use.
 
     They go down by themselves after `autostop_mins` minutes in which nothing was computed on them,
@@ -80,7 +82,7 @@ class OnDemandCluster(Cluster):
 
     @property
     def autostop_mins(self) -> int:
-        """Return after how many idle minutes the machines go; -1: never."""
+        """Return after how many idle minutes the machines go, or -1 for never."""
         chosen = self._autostop_mins
         return settings.load().autostop_mins if chosen is None else chosen
 
@@ -310,11 +312,6 @@ class OnDemandCluster(Cluster):
         self._settle(None)
         if launching.find(self.name, refresh=False) is not None:
             skypilot().down(self.name)
-
-    def teardown_and_delete(self) -> None:
-        """Remove the machines, and forget the saved definition; see `teardown`."""
-        self.teardown()
-        self.delete_configs()
 
     # -- autostop -------------------------------------------------------------------------------
 

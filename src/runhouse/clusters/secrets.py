@@ -33,7 +33,7 @@ class Secrets(Commands):
                 provider's default place.
 
         Returns:
-            One entry for each secret: what was done, and where it is; no values.
+            What was done with each secret, and where it is; no values.
 
         Raises:
             SecretNotFoundError: One that was named is not on this machine.
@@ -72,7 +72,7 @@ class Secrets(Commands):
             env: The name of the env whose workers alone get them; None: see `Secret.to`.
 
         Returns:
-            One entry for each secret: what was done, and where it is; no values.
+            What was done with each secret, and where it is; no values.
 
         Raises:
             SecretConflictError: A host has another one in its place.
@@ -114,7 +114,7 @@ class Secrets(Commands):
             names: Their names; None for all that were put there.
 
         Returns:
-            One entry for each secret: `removed`, or `unchanged` when it was not there.
+            An entry for each secret, `removed`, or `unchanged` when it was not there.
 
         Raises:
             SecretError: A file there cannot be written.

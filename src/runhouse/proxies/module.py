@@ -93,7 +93,7 @@ class Module:
 
     @_Fact
     def remote(self) -> Any:
-        """Return the object's attributes, also private ones, to be read and set: `obj.remote.x`.
+        """Return what reads and sets the object's attributes, also private ones, as in `obj.remote.x`.
 
         Raises:
             AttributeError: The object is on no cluster.

@@ -15,6 +15,7 @@ KINDS = {
     "local": "runhouse.clusters.local:LocalCluster",
     "byo": "runhouse.clusters.byo:ByoCluster",
     "on-demand": "runhouse.clusters.on_demand:OnDemandCluster",
+    "sagemaker": "runhouse.clusters.sagemaker:SageMakerCluster",
 }
 GROUP = "runhouse.kinds"
 

@@ -112,7 +112,7 @@ def _post(summary: str, body: Json, returns: Json) -> Json:
     return _operation(summary, query=_OPTIONS, body=body, answers=answers)
 
 
-def _fixed() -> dict[str, Json]:
+def fixed_pages() -> dict[str, Json]:
     """Return the pages that every server has."""
     pages: dict[str, Json] = {
         "/check": {"get": _operation("Tell that the server answers; needs no token")},
@@ -296,7 +296,7 @@ class OpenAPIRoutes:
 
     async def document(self, _: Request) -> Response:
         """Return the description of all pages."""
-        pages = _with_path_parameters(_fixed())
+        pages = _with_path_parameters(fixed_pages())
         for described in await self._ask_workers():
             pages.update(_pages_of(described))
         problem: Json = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -13,9 +14,9 @@ from aiohttp import web
 
 from tests.rigs.sagemakerbox import limits, refusals
 from tests.rigs.sagemakerbox.box import KEY, AwsError, Box
+from tests.rigs.sagemakerbox.gateway import Connection
 from tests.rigs.sagemakerbox.pricing import Pricing
 from tests.rigs.sagemakerbox.sagemaker import SageMaker
-from tests.rigs.sagemakerbox.signature import is_right
 from tests.rigs.sagemakerbox.systems_manager import NotPlayedError, SystemsManager
 
 if TYPE_CHECKING:
@@ -71,13 +72,14 @@ class Front:
             "/box/faults": self._set_faults,
             "/box/refusals": self._set_refusals,
             "/box/cut": self._cut,
+            "/box/pause": self._pause,
         }
         for path, handler in routes.items():
             made.router.add_post(path, handler)
         made.router.add_get("/box/sessions", self._list_sessions)
-        made.router.add_get("/v1/data-channel/{session}", self._channel)
         made.router.add_route("*", "/{tail:.*}", self._answer)
         made.cleanup_ctx.append(self._client)
+        made.cleanup_ctx.append(self._open_gateway)
         return made
 
     async def _client(self, app: web.Application) -> Any:
@@ -139,27 +141,17 @@ class Front:
 
     # -- the data channel -----------------------------------------------------------------------
 
-    async def _channel(self, request: web.Request) -> web.StreamResponse:
-        session = self.ssm.sessions.get(request.match_info["session"])
-        if session is None:
-            raise web.HTTPNotFound
-        signed = is_right(request, self._keys)
-        if signed is False:
-            message = (
-                "The request signature we calculated does not match the signature you provided."
-            )
-            raise web.HTTPForbidden(text=message)
-        if signed is None and self.faults.get("require_signed"):
-            raise web.HTTPForbidden(text="Missing Authentication Token")
-        session.info["Signed"] = signed
-        channel = web.WebSocketResponse(max_msg_size=0, compress=False)
-        await channel.prepare(request)
-        hello = json.loads((await channel.receive()).data)
-        if hello.get("TokenValue") not in session.tokens:
-            await channel.close(code=1008, message=b"bad token")
-        else:
-            await session.serve(channel)
-        return channel
+    async def _open_gateway(self, app: web.Application) -> Any:
+        """Take data channels at a port of their own."""
+        del app
+
+        def made() -> Connection:
+            return Connection(self.ssm.sessions, self._keys, self.faults)
+
+        server = await asyncio.get_running_loop().create_server(made, "127.0.0.1", 0)
+        self.ssm.gateway_port = server.sockets[0].getsockname()[1]
+        yield
+        server.close()
 
     # -- the box itself -------------------------------------------------------------------------
 
@@ -181,6 +173,13 @@ class Front:
         """Break every client's connection as a lost network does: without a closing frame."""
         del request
         return web.json_response({"cut": sum(each.cut() for each in self.ssm.sessions.values())})
+
+    async def _pause(self, request: web.Request) -> web.Response:
+        """Have the gateway say to every client that it is to be quiet, or to go on."""
+        paused = bool((await request.json())["paused"])
+        for each in self.ssm.sessions.values():
+            each.pause(paused=paused)
+        return web.json_response({})
 
     async def _set_faults(self, request: web.Request) -> web.Response:
         self.faults.clear()

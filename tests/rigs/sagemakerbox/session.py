@@ -4,16 +4,17 @@ The agent's half outlives the client's websocket, as on AWS: a client that vanis
 paused, ResumeSession brings a new token, numbering and unacknowledged messages go on. Behaviour
 that bites real clients is played: data before HandshakeComplete is acknowledged and thrown away;
 data before the port is dialled is not acknowledged, so it must be sent again; only the oldest
-unacknowledged message is sent again; a refused port closes the channel with a text in Output after
-the handshake succeeded; AWS-StartPortForwardingSession speaks smux v1 when the client says 1.1.70
-or later.
+unacknowledged message is sent again; with the fault `acks_once`, what it has seen before is not
+acknowledged again (without, lost acknowledgements do no harm); a refused port closes the channel
+with a text in Output after the handshake succeeded; AWS-StartPortForwardingSession speaks smux v1
+when the client says 1.1.70 or later.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import random
+import socket
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -24,12 +25,16 @@ from tests.rigs.sagemakerbox.smux import Smux
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from aiohttp import web
+    from tests.rigs.sagemakerbox.gateway import Connection
 
 AGENT_VERSION = "3.3.3572.0"
 _MUX_SINCE = "1.1.70"
 _DRAIN_S = 2.0
 _IDLE_S = 1200.0
+_RESEND_S = 0.1
+_DIAL_S = 5.0
+_MOST_WAITING = 1 << 20
+_PIECE = 1 << 16
 _FORWARDING = "AWS-StartPortForwardingSession"
 _KMS_KEY = "arn:aws:kms:us-east-1:123456789012:key/1"
 
@@ -49,7 +54,7 @@ class Session:
 
     Attributes:
         tokens: Those that may open its data channel.
-        ws: The client's websocket.
+        connection: The client's websocket; None while it has none.
         info: What tests want to know of it.
         tasks: What goes on for it.
     """
@@ -79,18 +84,20 @@ class Session:
         """
         self.id, self.target, self.document = identity, target, document
         self.tokens: set[str] = set()
-        self.ws: web.WebSocketResponse | None = None
+        self.connection: Connection | None = None
         self.tasks: list[asyncio.Task[Any]] = []
         self._way_in, self._port, self._local_port = way_in, port, local_port
         self._faults, self._forget = faults, forget
-        self._held: list[bytes] = []
         self._over = False
-        self._sender = p.Sender(self._send, p.OUTPUT, head_only=True)
+        self._outbox = p.Outbox()
+        self._may_send = asyncio.Event()
         self._receiver = p.Receiver()
         self._stage = "new"  # then handshake, complete, connected
         self._writer: asyncio.StreamWriter | None = None
+        self._to_port: list[bytes] = []
+        self._early: list[p.Message] = []
+        self._for_mux: asyncio.Queue[bytes] = asyncio.Queue()
         self._mux: Smux | None = None
-        self._dialled = asyncio.Event()
         self.info: dict[str, Any] = {
             "SessionId": identity,
             "Target": target,
@@ -102,51 +109,68 @@ class Session:
             "Discarded": 0,
             "Refused": 0,
             "Resent": 0,
+            "Paused": False,
+            "Unasked": 0,  # came while the client was to be quiet
         }
 
     def _begin(self, work: Any) -> None:
         self.tasks.append(asyncio.create_task(work))
 
-    # -- towards the client, over a bad network -------------------------------------------------
+    # -- towards the client ---------------------------------------------------------------------
 
-    async def _send(self, raw: bytes) -> None:
-        ws = self.ws
-        if ws is None or ws.closed or random.random() < self._faults.get("loss", 0):  # noqa: S311
-            return
-        if random.random() < self._faults.get("reorder", 0):  # noqa: S311
-            self._held.append(raw)
-            return
-        twice = random.random() < self._faults.get("dup", 0)  # noqa: S311
-        with suppress(ConnectionError):  # unacknowledged: sent again after a resume
-            for each in [raw, *([raw] if twice else []), *self._held]:
-                await ws.send_bytes(each)
-            self._held.clear()
+    def _send(self, raw: bytes) -> None:
+        if self.connection is not None:
+            self.connection.send(raw)
+
+    def _flush(self) -> None:
+        if self.connection is not None:
+            self.connection.flush()
+
+    def _put(self, payload: bytes, payload_type: int = p.T_OUTPUT) -> None:
+        raw = self._outbox.put(payload, payload_type)
+        if not self._paused:
+            self._send(raw)
+        self._set_whether_to_read()
+
+    @property
+    def _paused(self) -> bool:
+        return self.connection is None
+
+    def _set_whether_to_read(self) -> None:
+        """Let output go on, or wait, as there is room for it and somebody to take it."""
+        if self._paused or self._outbox.is_full:
+            self._may_send.clear()
+        else:
+            self._may_send.set()
+
+    async def _resend_forever(self) -> None:
+        while True:
+            await asyncio.sleep(_RESEND_S)
+            if not self._paused and (raw := self._outbox.late()) is not None:
+                self._send(raw)
+                self._flush()
 
     async def close(self, output: str = "") -> None:
         """End the session, and tell the client why."""
         if self._over:
             return
         end = time.monotonic() + _DRAIN_S  # as long as the agent waits for acknowledgements
-        while self._sender.unacked and self._is_attached() and time.monotonic() < end:  # noqa: ASYNC110
+        while self._outbox.unacked and self.connection is not None and time.monotonic() < end:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         self._over = True
-        if self.ws is not None and not self.ws.closed:
-            told = {
-                "MessageType": p.CLOSED,
-                "SchemaVersion": 1,
-                "SessionId": self.id,
-                "DestinationId": self.target,
-                "CreatedDate": str(int(time.time() * 1000)),
-                "Output": output,
-            }
-            with suppress(ConnectionError):
-                await self.ws.send_bytes(p.pack(p.CLOSED, json.dumps(told).encode()))
-        await self._drop()
+        told = {
+            "MessageType": p.CLOSED,
+            "SchemaVersion": 1,
+            "SessionId": self.id,
+            "DestinationId": self.target,
+            "CreatedDate": str(int(time.time() * 1000)),
+            "Output": output,
+        }
+        if self.connection is not None:
+            self.connection.say(p.pack(p.CLOSED, json.dumps(told).encode()))
+        self._drop()
 
-    def _is_attached(self) -> bool:
-        return self.ws is not None and not self.ws.closed
-
-    async def _drop(self) -> None:
+    def _drop(self) -> None:
         self._over = True
         self._forget(self.id)
         if self._writer is not None:
@@ -156,39 +180,44 @@ class Session:
         for task in self.tasks:
             if task is not asyncio.current_task():
                 task.cancel()
-        if self.ws is not None and not self.ws.closed:
-            await self.ws.close()
+        if self.connection is not None:
+            self.connection.transport.close()
 
     def cut(self) -> bool:
         """Break the client's connection, and tell whether there was one."""
-        if self.ws is None or self.ws.closed:
+        if self.connection is None:
             return False
-        transport = self.ws._req.transport if self.ws._req is not None else None
-        if transport is not None:
-            transport.abort()
+        self.connection.transport.abort()
         return True
 
-    # -- one websocket of the client ------------------------------------------------------------
+    def pause(self, *, paused: bool) -> None:
+        """Have the gateway tell the client to be quiet for a while, or to go on."""
+        if self.connection is not None:
+            self.info["Paused"] = paused
+            self.connection.say(p.pack(p.PAUSE if paused else p.START))
 
-    async def serve(self, ws: web.WebSocketResponse) -> None:
-        """Talk to a client until its websocket ends."""
-        if self.ws is not None and not self.ws.closed:
-            await self.ws.close()
-        self.ws = ws
+    # -- the client's websockets, one after the other -------------------------------------------
+
+    def attached(self, connection: Connection) -> None:
+        """Talk to a client that has shown its token."""
+        if self.connection is not None:
+            self.connection.transport.close()
+        self.connection = connection
         self.info["Attached"] += 1
-        await ws.send_bytes(p.pack(p.START))
-        self._sender.running.set()
+        connection.say(p.pack(p.START))
         if self._stage == "new":
             self._stage = "handshake"
-            self._begin(self._sender.resend_forever())
-            await self._sender.put(self._handshake(), p.T_HANDSHAKE_REQUEST)
-        async for frame in ws:
-            lost = random.random() < self._faults.get("loss", 0)  # noqa: S311
-            if isinstance(frame.data, bytes) and not lost:
-                await self._incoming(p.Message(frame.data))
-        if self.ws is ws and not self._over:  # gone without a word: paused until a resume
-            self._sender.running.clear()
-            self._begin(self._expire(ws))
+            self._begin(self._resend_forever())
+            self._put(self._handshake(), p.T_HANDSHAKE_REQUEST)
+        self._set_whether_to_read()
+
+    def detached(self, connection: Connection) -> None:
+        """Wait for a resume, as the client has gone without a word."""
+        if self.connection is connection:
+            self.connection = None
+            self._set_whether_to_read()
+            if not self._over:
+                self._begin(self._expire())
 
     def _handshake(self) -> bytes:
         properties = {"portNumber": str(self._port)}
@@ -205,32 +234,42 @@ class Session:
             asked.append({"ActionType": "KMSEncryption", "ActionParameters": parameters})
         return json.dumps({"AgentVersion": AGENT_VERSION, "RequestedClientActions": asked}).encode()
 
-    async def _expire(self, ws: web.WebSocketResponse) -> None:
+    async def _expire(self) -> None:
+        attached = self.info["Attached"]
         await asyncio.sleep(self._faults.get("idle_s", _IDLE_S))
-        if self.ws is ws:
-            await self._drop()
+        if self.info["Attached"] == attached:
+            self._drop()
 
-    async def _incoming(self, message: p.Message) -> None:
+    def received(self, raw: bytes) -> None:
+        """Take a message of the client."""
+        message = p.Message(raw)
         if message.kind == p.ACK:
-            self._sender.acked(message)
-            return
-        if message.kind != p.INPUT:
-            return
+            self._outbox.acked(message.acknowledged())
+            self._set_whether_to_read()
+        elif message.kind == p.INPUT:
+            self._take(message)
+
+    def _take(self, message: p.Message) -> None:
+        if self.info["Paused"]:
+            self.info["Unasked"] += 1
         if message.seq < self._receiver.next:
             self.info["Resent"] += 1
-        elif self._stage == "complete":
-            if self._faults.get("dial_s"):
-                self.info["Refused"] += 1  # unacknowledged, since the port is not reached yet
+            if self._faults.get("acks_once"):
                 return
-            await self._dialled.wait()  # a dial to localhost is over long before a round trip is
-        await self._send(message.ack())
+        elif self._stage == "complete" and not self._faults.get("dial_s"):
+            self._early.append(message)  # a dial to here is over long before a round trip is
+            return
+        elif self._stage == "complete" and message.seq == self._receiver.next:
+            self.info["Refused"] += 1  # unacknowledged, since the port is not reached yet
+            return
+        self._send(message.ack())
         for each in self._receiver.take(message):
-            await self._handle(each)
+            self._handle(each)
 
-    async def _handle(self, message: p.Message) -> None:
+    def _handle(self, message: p.Message) -> None:
         self.info["Received"] += len(message.payload)
         if message.payload_type == p.T_HANDSHAKE_RESPONSE:
-            await self._agree(json.loads(message.payload))
+            self._agree(json.loads(message.payload))
         elif self._stage == "handshake":
             self.info["Discarded"] += len(message.payload)
         elif message.payload_type == p.T_FLAG:
@@ -238,15 +277,34 @@ class Session:
             if flag == p.FLAG_TERMINATE_SESSION:
                 self._begin(self.close())
             elif flag == p.FLAG_DISCONNECT_TO_PORT and self._writer is not None:
+                self.write_to_port()
                 self._writer.close()
         elif message.payload_type == p.T_OUTPUT:
             if self._mux is not None:
-                await self._mux.feed(message.payload)
-            elif self._writer is not None and not self._writer.is_closing():
-                self._writer.write(message.payload)
+                self._for_mux.put_nowait(message.payload)
+            elif self._writer is not None:
+                self._to_port.append(message.payload)
+
+    def write_to_port(self) -> None:
+        """Write what messages have brought."""
+        if self._writer is not None and self._to_port:
+            if not self._writer.is_closing():
+                self._writer.write(b"".join(self._to_port))
+            self._to_port.clear()
+
+    @property
+    def is_behind(self) -> bool:
+        """Tell whether the port has not taken yet what was sent to it."""
+        writer = self._writer
+        return writer is not None and writer.transport.get_write_buffer_size() > _MOST_WAITING
+
+    async def caught_up(self) -> None:
+        """Wait until the port has taken what was sent to it."""
+        if self._writer is not None:
+            with suppress(ConnectionError):
                 await self._writer.drain()
 
-    async def _agree(self, answer: Mapping[str, Any]) -> None:
+    def _agree(self, answer: Mapping[str, Any]) -> None:
         self.info["ClientVersion"] = answer.get("ClientVersion")
         for action in answer["ProcessedClientActions"]:
             if action["ActionStatus"] != 1:
@@ -255,48 +313,68 @@ class Session:
                 self._begin(self.close(why))
                 return
         told = {"HandshakeTimeToComplete": 1000000, "CustomerMessage": ""}
-        await self._sender.put(json.dumps(told).encode(), p.T_HANDSHAKE_COMPLETE)
+        self._put(json.dumps(told).encode(), p.T_HANDSHAKE_COMPLETE)
         self._stage = "complete"
         self._begin(self._serve_port())
 
     # -- towards the port -----------------------------------------------------------------------
 
     async def _dial(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        reader, writer = await asyncio.open_unix_connection(self._way_in)
-        writer.write(f"{self._port}\n".encode())
-        if await reader.readline() != b"connected\n":
-            writer.close()
-            message = f"dial tcp 127.0.0.1:{self._port}: connect: connection refused"
-            raise ConnectionRefusedError(message)
-        return reader, writer
+        there = await asyncio.to_thread(_dial, self._way_in, self._port)
+        return await asyncio.open_connection(sock=there, limit=_PIECE)
 
     async def _serve_port(self) -> None:
         await asyncio.sleep(self._faults.get("dial_s", 0))
         version = self.info["ClientVersion"] or "0"
         if self.document == _FORWARDING and not older(version, _MUX_SINCE):
             self._mux = Smux(self._dial, self._output, self._flag, self.close)
-            self._stage = "connected"
-            self._dialled.set()
-            return
+            self._is_connected()
+            while True:
+                await self._mux.feed(await self._for_mux.get())
         try:
             reader, self._writer = await self._dial()
         except OSError as error:
-            self._dialled.set()
             await self.close(f"Unable to connect to specified port: {error}")
             return
-        self._stage = "connected"
-        self._dialled.set()
+        self._is_connected()
         with suppress(ConnectionError):
-            while data := await reader.read(p.PAYLOAD_MAX):
+            while data := await reader.read(_PIECE):
                 await self._output(data)
         await self.close()
 
+    def _is_connected(self) -> None:
+        self._stage = "connected"
+        for message in self._early:
+            self._take(message)
+        self.write_to_port()
+        self._flush()
+
     async def _flag(self, flag: int) -> None:
-        await self._sender.put(flag.to_bytes(4, "big"), p.T_FLAG)
+        self._put(flag.to_bytes(4, "big"), p.T_FLAG)
+        self._flush()
 
     async def _output(self, data: bytes) -> None:
         pace_s = self._faults.get("pace_ms", 0) / 1000
         for start in range(0, len(data), p.PAYLOAD_MAX):
-            await self._sender.put(data[start : start + p.PAYLOAD_MAX])
+            if not self._may_send.is_set():
+                self._flush()
+                await self._may_send.wait()
+            self._put(data[start : start + p.PAYLOAD_MAX])
             if pace_s:  # the agent sleeps 1 ms after every 1,024 bytes
+                self._flush()
                 await asyncio.sleep(pace_s)
+        self._flush()
+
+
+def _dial(way_in: str, port: int) -> socket.socket:
+    """Have a connection to a port made within the container."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+        asking.settimeout(_DIAL_S)
+        asking.connect(way_in)
+        asking.sendall(f"{port}\n".encode())
+        said, descriptors, _, _ = socket.recv_fds(asking, 256, 1)
+    if not descriptors:
+        reason = said.decode(errors="replace").strip()
+        message = f"dial tcp 127.0.0.1:{port}: connect: connection {reason}"
+        raise ConnectionRefusedError(message)
+    return socket.socket(fileno=descriptors[0])

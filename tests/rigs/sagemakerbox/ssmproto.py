@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
+import os
 import struct
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Iterator
 
 Send = Callable[[bytes], Awaitable[None]]
 
-HEADER = struct.Struct(">I32sIQqQ16s32sI")
+HEADER = struct.Struct(">I32sIQqQ16s32sII")
 HEADER_BYTES = 116
 INPUT, OUTPUT, ACK = "input_stream_data", "output_stream_data", "acknowledge"
 CLOSED, PAUSE, START = "channel_closed", "pause_publication", "start_publication"
@@ -28,6 +27,9 @@ FLAG_DISCONNECT_TO_PORT, FLAG_TERMINATE_SESSION, FLAG_CONNECT_TO_PORT_ERROR = 1,
 PAYLOAD_MAX = 1024  # what agent and plugin put into one stream message
 _ACK_FLAGS = 3
 _SIGNS = (PAUSE, START)  # the gateway's own two, which carry no digest
+_KINDS = {kind: kind.encode().ljust(32) for kind in (INPUT, OUTPUT, ACK, CLOSED, PAUSE, START)}
+_NAMES = {name: kind for kind, name in _KINDS.items()}
+_NUMBER = b'SequenceNumber":'
 
 
 def pack(
@@ -38,12 +40,11 @@ def pack(
     flags: int = 0,
 ) -> bytes:
     """Return a message as bytes."""
-    mid = uuid.uuid4().bytes
     digest = bytes(32) if kind in _SIGNS else hashlib.sha256(payload).digest()
     now = int(time.time() * 1000)
-    name, swapped = kind.encode().ljust(32), mid[8:] + mid[:8]
-    head = HEADER.pack(HEADER_BYTES, name, 1, now, seq, flags, swapped, digest, payload_type)
-    return head + struct.pack(">I", len(payload)) + payload
+    name, mid, size = _KINDS[kind], os.urandom(16), len(payload)
+    head = HEADER.pack(HEADER_BYTES, name, 1, now, seq, flags, mid, digest, payload_type, size)
+    return head + payload
 
 
 class Message:
@@ -53,36 +54,41 @@ class Message:
         ValueError: It is damaged.
     """
 
-    __slots__ = ("flags", "id", "kind", "payload", "payload_type", "seq")
+    __slots__ = ("flags", "kind", "mid", "payload", "payload_type", "seq")
 
     def __init__(self, raw: bytes) -> None:
         """Read it."""
         fields = HEADER.unpack_from(raw)
-        head, kind, _, _, self.seq, self.flags, mid, digest, self.payload_type = fields
-        (size,) = struct.unpack_from(">I", raw, head)
-        self.kind = kind.rstrip(b" \0").decode()
-        self.id = uuid.UUID(bytes=mid[8:] + mid[:8])
-        self.payload = raw[head + 4 : head + 4 + size]
+        head, kind, _, _, self.seq, self.flags, self.mid, digest, self.payload_type, size = fields
+        self.kind = _NAMES.get(kind) or kind.rstrip(b" \0").decode()
+        self.payload = raw[HEADER.size : HEADER.size + size]
         checked = size and self.kind not in _SIGNS
-        if len(self.payload) != size or (
-            checked and hashlib.sha256(self.payload).digest() != digest
+        if (
+            head != HEADER_BYTES
+            or len(self.payload) != size
+            or (checked and hashlib.sha256(self.payload).digest() != digest)
         ):
             message = "damaged message"
             raise ValueError(message)
 
     def ack(self) -> bytes:
-        """Return what acknowledges it."""
-        told = {
-            "AcknowledgedMessageType": self.kind,
-            "AcknowledgedMessageId": str(self.id),
-            "AcknowledgedMessageSequenceNumber": self.seq,
-            "IsSequentialMessage": True,
-        }
-        return pack(ACK, json.dumps(told).encode(), flags=_ACK_FLAGS)
+        """Return what acknowledges it, in the words of the agent."""
+        name = (self.mid[8:] + self.mid[:8]).hex()
+        name = f"{name[:8]}-{name[8:12]}-{name[12:16]}-{name[16:20]}-{name[20:]}"
+        told = (
+            f'{{"AcknowledgedMessageType":"{self.kind}","AcknowledgedMessageId":"{name}",'
+            f'"AcknowledgedMessageSequenceNumber":{self.seq},"IsSequentialMessage":true}}'
+        )
+        return pack(ACK, told.encode(), flags=_ACK_FLAGS)
+
+    def acknowledged(self) -> int:
+        """Return the number that this acknowledgement is about."""
+        start = self.payload.find(_NUMBER) + len(_NUMBER)
+        return int(self.payload[start : self.payload.find(b",", start)])
 
 
 class Sender:
-    """Number outgoing stream messages, keep them until acknowledged, and send late ones again."""
+    """Number a client's messages, keep them until acknowledged, and send late ones again."""
 
     def __init__(
         self,
@@ -91,7 +97,6 @@ class Sender:
         *,
         window: int = 512,
         resend_s: float = 0.3,
-        head_only: bool = False,
     ) -> None:
         """Have sent nothing.
 
@@ -100,7 +105,6 @@ class Sender:
             kind: What the messages are.
             window: How many may be unacknowledged.
             resend_s: After how long a message is late.
-            head_only: Look only at the oldest, as AWS's agent and plugin do.
         """
         self.unacked: dict[int, tuple[float, bytes]] = {}
         self.running = asyncio.Event()
@@ -108,7 +112,6 @@ class Sender:
         self._send = send
         self._kind = kind
         self._resend_s = resend_s
-        self._head_only = head_only
         self._seq = 0
         self._room = asyncio.Semaphore(window)
 
@@ -124,8 +127,7 @@ class Sender:
 
     def acked(self, message: Message) -> None:
         """Take an acknowledgement."""
-        seq = json.loads(message.payload)["AcknowledgedMessageSequenceNumber"]
-        if self.unacked.pop(seq, None) is not None:
+        if self.unacked.pop(message.acknowledged(), None) is not None:
             self._room.release()
 
     async def resend_forever(self) -> None:
@@ -135,10 +137,52 @@ class Sender:
             if not self.running.is_set():
                 continue
             now = time.monotonic()
-            for seq, (sent, raw) in list(self.unacked.items())[: 1 if self._head_only else None]:
+            for seq, (sent, raw) in list(self.unacked.items()):
                 if now - sent > self._resend_s and seq in self.unacked:
                     self.unacked[seq] = (now, raw)
                     await self._send(raw)
+
+
+class Outbox:
+    """Do the same for the agent, which looks only at the oldest message, every 100 ms."""
+
+    def __init__(self, *, window: int = 512) -> None:
+        """Have sent nothing; `window` messages may be unacknowledged."""
+        self.unacked: dict[int, tuple[float, bytes]] = {}
+        self._window = window
+        self._seq = 0
+        self._round_trip_s, self._variation_s = 0.1, 0.0
+
+    @property
+    def is_full(self) -> bool:
+        """Tell whether the port has to wait."""
+        return len(self.unacked) >= self._window
+
+    def put(self, payload: bytes, payload_type: int = T_OUTPUT) -> bytes:
+        """Number a payload, and return its message."""
+        first = 1 if self._seq == 0 else 0
+        raw = pack(OUTPUT, payload, self._seq, payload_type, flags=first)
+        self.unacked[self._seq] = (time.monotonic(), raw)
+        self._seq += 1
+        return raw
+
+    def acked(self, seq: int) -> None:
+        """Take an acknowledgement."""
+        sent = self.unacked.pop(seq, None)
+        if sent is not None:
+            round_trip_s = time.monotonic() - sent[0]
+            self._variation_s += (abs(self._round_trip_s - round_trip_s) - self._variation_s) / 4
+            self._round_trip_s += (round_trip_s - self._round_trip_s) / 8
+
+    def late(self) -> bytes | None:
+        """Return the oldest message if it is late."""
+        late_s = min(1.0, self._round_trip_s + max(0.01, 4 * self._variation_s))
+        for seq, (sent, raw) in self.unacked.items():
+            if time.monotonic() - sent > late_s:
+                self.unacked[seq] = (time.monotonic(), raw)
+                return raw
+            break
+        return None
 
 
 class Receiver:

@@ -53,11 +53,13 @@ class SystemsManager:
 
     Attributes:
         sessions: The sessions that are open.
+        gateway_port: Where their data channels are.
     """
 
     def __init__(self, box: Box, sagemaker: SageMaker, faults: Mapping[str, float]) -> None:
         """Have no instances and no sessions."""
         self.sessions: dict[str, Session] = {}
+        self.gateway_port = 0
         self._box = box
         self._sagemaker = sagemaker
         self._faults = faults
@@ -203,7 +205,7 @@ class SystemsManager:
             raise AwsError("DoesNotExistException", f"Session {identity} does not exist")
         token = base64.b64encode(os.urandom(60)).decode()
         session.tokens.add(token)
-        stream = f"ws://127.0.0.1:{self._box.port}/v1/data-channel/{identity}"
+        stream = f"ws://127.0.0.1:{self.gateway_port}/v1/data-channel/{identity}"
         query = "?role=publish_subscribe&cell-number=box"
         return {"SessionId": identity, "TokenValue": token, "StreamUrl": stream + query}
 
@@ -211,7 +213,9 @@ class SystemsManager:
         """End a session."""
         session = self.sessions.get(request["SessionId"])
         if session is not None:
-            said = "----------ERROR-------\nSession terminated by user" if session.ws else ""
+            said = (
+                "----------ERROR-------\nSession terminated by user" if session.connection else ""
+            )
             session.tasks.append(asyncio.create_task(session.close(said)))
         return {"SessionId": request["SessionId"]}
 

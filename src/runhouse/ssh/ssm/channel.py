@@ -16,14 +16,24 @@ from typing import Any, Final
 from runhouse.ssh.ssm import messages
 from runhouse.ssh.ssm.frames import FrameReader, Opcode, write_frames
 from runhouse.ssh.ssm.incoming import Incoming
-from runhouse.ssh.ssm.messages import Flag, Message, PayloadType, Stamp
+from runhouse.ssh.ssm.messages import (
+    ACKNOWLEDGE,
+    Flag,
+    Message,
+    PayloadType,
+    Stamp,
+    number_acknowledged,
+    parse,
+)
 from runhouse.ssh.ssm.outgoing import Outgoing
 
 SSH_DOCUMENT: Final = "AWS-StartSSHSession"
 FORWARDING_DOCUMENT: Final = "AWS-StartPortForwardingSession"
 # Agents go by the version of AWS's plugin: of this one on, the upgrade of the websocket is signed.
 CLIENT_VERSIONS: Final = {SSH_DOCUMENT: "1.2.764.0", FORWARDING_DOCUMENT: "1.1.61.0"}
+_MANY: Final = 16
 _SUCCESS, _FAILED, _UNSUPPORTED = 1, 2, 3
+_INCOMPLETE = "the agent closed it before all of its output had arrived"
 _NO_ENCRYPTION = (
     "this client does not encrypt with KMS; turn KMS encryption off in the Session Manager "
     "preferences, or install AWS's session-manager-plugin"
@@ -55,12 +65,14 @@ class Channel:
         self._reader = FrameReader()
         self._queue: list[bytes] = []
         self._control: list[bytes] = []
+        self._received: list[Message] = []  # and not acknowledged yet
         self._output: deque[bytes] = deque()
 
     def connected(self, token: str, now: float) -> None:
         """Begin on a new connection, the first one or one after a break."""
         self._reader = FrameReader()
         self._paused = self.lost = False
+        self._received = []  # it will be sent again
         greeting = {
             "MessageSchemaVersion": "1.0",
             "RequestId": str(uuid.uuid4()),
@@ -94,12 +106,29 @@ class Channel:
         if not self._paused:
             self._queue += self.outgoing.late(now)
 
-    def next_s(self, now: float) -> float | None:
-        """Return how long it is until `tick` may have something to do; None for no end."""
-        return None if self._paused else self.outgoing.next_s(now)
+    @property
+    def is_waiting(self) -> bool:
+        """Whether anything is to be acknowledged, by either side."""
+        return bool(self._received or self.outgoing.missing)
 
-    def to_send(self) -> bytes:
-        """Take what is to go over the connection."""
+    @property
+    def holds(self) -> bool:
+        """Whether acknowledgements wait for data to go with."""
+        return bool(self._received)
+
+    def to_send(self, *, hold: bool = False) -> bytes:
+        """Take what is to go over the connection.
+
+        Args:
+            hold: Keep a few acknowledgements back when there is nothing else to send: whoever
+                reads what has come often has an answer at once, and one packet wakes the agent
+                once.
+        """
+        if self._received and (
+            self._queue or not hold or len(self._received) >= _MANY or self.closed is not None
+        ):
+            self._queue += self._stamp.acknowledge(self._received)
+            self._received = []
         data = b"".join(self._control)
         self._control = []
         if self._queue:
@@ -120,27 +149,27 @@ class Channel:
             FramingError: It is no websocket traffic.
             DamagedMessageError: It is no message of a data channel.
         """
-        acknowledged = False
+        acknowledged: list[int] = []
         for opcode, payload in self._reader.feed(data):
             if opcode == Opcode.BINARY:
-                message = messages.parse(payload)
-                if message.kind == messages.ACKNOWLEDGE:
-                    self.outgoing.acknowledge(messages.acknowledged(message.payload), now)
-                    acknowledged = True
+                message = parse(payload)
+                if message.kind == ACKNOWLEDGE:
+                    acknowledged.append(number_acknowledged(message.payload))
                 else:
                     self._take(message, now)
             elif opcode == Opcode.PING:
                 self._control.append(write_frames(Opcode.PONG, [payload]))
             elif opcode == Opcode.CLOSE:
                 self.lost = True
-        if acknowledged and not self._paused:
-            self._queue += self.outgoing.overtaken(now)
+        if acknowledged:
+            repeat = not self._paused
+            self._queue += self.outgoing.acknowledge(acknowledged, now, repeat=repeat)
 
     def _take(self, message: Message, now: float) -> None:
         kind = message.kind
         if kind == messages.OUTPUT:
             if self._incoming.accepts(message):
-                self._queue.append(self._stamp.acknowledge(message))
+                self._received.append(message)
                 for each in self._incoming.take(message):
                     if each.payload_type == PayloadType.DATA:
                         self._output.append(each.payload)
@@ -151,7 +180,8 @@ class Channel:
         elif kind == messages.START:
             self._paused = False
         elif kind == messages.CLOSED:
-            self.closed = str(_fields(message).get("Output") or "")
+            why = str(_fields(message).get("Output") or "")
+            self.closed = why if why or self._incoming.is_complete else _INCOMPLETE
 
     def _handle(self, message: Message, now: float) -> None:
         """Handle a message of the handshake."""

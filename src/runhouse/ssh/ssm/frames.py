@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _FINAL = 0x80
 _MASKED = 0x80
 _CONTROL = 0x08
+_WHOLE_BINARY = 0x82
 _SHORT, _MEDIUM = 125, 0xFFFF
 _TWO_BYTES, _EIGHT_BYTES = 126, 127
 _LONGEST = 1 << 24
@@ -109,7 +110,7 @@ class FrameReader:
             end = body + length
             if end > size:
                 break
-            if first == _FINAL | Opcode.BINARY and not self._parts:
+            if first == _WHOLE_BINARY and not self._parts:
                 found.append((2, data[body:end]))
             else:
                 self._take(first, data[body:end], found)

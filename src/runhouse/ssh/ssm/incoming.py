@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
 
     from runhouse.ssh.ssm.messages import Message
 
@@ -20,6 +20,11 @@ class Incoming:
         self.expected = 0
         self._held: dict[int, Message] = {}
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing is missing before what has come."""
+        return not self._held
+
     def accepts(self, message: Message) -> bool:
         """Tell whether a message is to be acknowledged: all but those there is no room for.
 
@@ -27,15 +32,16 @@ class Incoming:
         """
         return message.sequence - self.expected < _MOST_HELD
 
-    def take(self, message: Message) -> Iterator[Message]:
-        """Take a message, and yield those whose turn has come."""
+    def take(self, message: Message) -> Sequence[Message]:
+        """Take a message, and return those whose turn has come."""
         sequence = message.sequence
         if sequence == self.expected and not self._held:
             self.expected = sequence + 1
-            yield message
-            return
+            return (message,)
         if sequence >= self.expected:
             self._held[sequence] = message
+        turn = []
         while (following := self._held.pop(self.expected, None)) is not None:
             self.expected += 1
-            yield following
+            turn.append(following)
+        return turn

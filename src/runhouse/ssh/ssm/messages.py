@@ -8,14 +8,16 @@ payload. Source: the public repositories of amazon-ssm-agent and session-manager
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import struct
 import time
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 INPUT: Final = b"input_stream_data".ljust(32)
 OUTPUT: Final = b"output_stream_data".ljust(32)
@@ -27,15 +29,11 @@ START: Final = b"start_publication".ljust(32)
 # What agent and plugin put into one message; nothing public says that the gateway passes on more.
 LONGEST_PAYLOAD: Final = 1024
 
-_HEAD = struct.Struct(">I32sIQqQQQ32sII")
+_HEAD = struct.Struct(">I32sIQqQ16s32sII")
 _HEAD_LENGTH = 116
 _PAYLOAD_AT = _HEAD.size
 _ACKNOWLEDGE_FLAGS = 3
 _SEQUENCE = b'AcknowledgedMessageSequenceNumber":'
-_ACKNOWLEDGEMENT = (
-    '{{"AcknowledgedMessageType":"{}","AcknowledgedMessageId":"{}-{}-{}-{}-{}",'
-    '"AcknowledgedMessageSequenceNumber":{},"IsSequentialMessage":true}}'
-).format
 
 
 class PayloadType(IntEnum):
@@ -60,21 +58,20 @@ class DamagedMessageError(Exception):
     """Bytes that are no message, or whose digest is wrong."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """Hold one message that has come.
 
     Attributes:
         kind: One of the constants of this module, or another type as it came.
         sequence: Its number; only of meaning in stream messages.
-        id: Its id as it was sent: lower half, upper half.
+        id: Its id as it was sent, lower half first.
         payload_type: What its payload is, for stream messages.
         payload: The payload.
     """
 
     kind: bytes
     sequence: int
-    id: tuple[int, int]
+    id: bytes
     payload_type: int
     payload: bytes
 
@@ -90,7 +87,7 @@ def parse(raw: bytes) -> Message:
     except struct.error as error:
         msg = f"{len(raw)} bytes are no message"
         raise DamagedMessageError(msg) from error
-    length, kind, _, _, sequence, _, low, high, digest, payload_type, size = head
+    length, kind, _, _, sequence, _, name, digest, payload_type, size = head
     start = _PAYLOAD_AT
     if length != _HEAD_LENGTH:  # the payload's length follows wherever the head says that it ends
         start = length + 4
@@ -101,10 +98,10 @@ def parse(raw: bytes) -> Message:
         raise DamagedMessageError(msg)
     if kind not in _KINDS:
         kind = kind.rstrip(b" \0").ljust(32)
-    if size and kind not in _UNSIGNED and hashlib.sha256(payload).digest() != digest:
+    if size and sha256(payload).digest() != digest and kind not in _UNSIGNED:
         msg = "a message's payload does not have its digest"
         raise DamagedMessageError(msg)
-    return Message(kind, sequence, (low, high), payload_type, payload)
+    return Message(kind, sequence, name, payload_type, payload)
 
 
 _UNSIGNED = frozenset({PAUSE, START})  # from the gateway itself, without digests
@@ -116,58 +113,68 @@ class Stamp:
 
     def __init__(self) -> None:
         """Draw the random part of all ids."""
-        random = os.urandom(16)
-        # Version 4 and variant 1 of RFC 9562; the lowest 40 bits count.
-        self._high = (int.from_bytes(random[:8], "big") & ~0xF000) | 0x4000
-        low = int.from_bytes(random[8:], "big") & ((1 << 62) - 1) & ~((1 << 40) - 1)
-        self._low = low | (1 << 63)
-        self._date = 0
+        random = bytearray(os.urandom(16))
+        random[0] = random[0] & 0x3F | 0x80  # variant 1 and version 4 of RFC 9562
+        random[14] = random[14] & 0x0F | 0x40
+        self._prefix, self._suffix = bytes(random[:3]), bytes(random[8:])
+        self._count = 0
 
     def pack(
+        self, kind: bytes, payload: bytes, *, sequence: int = 0, payload_type: int = 0
+    ) -> bytes:
+        """Return a message with a new id and the time of now."""
+        (message,) = self.pack_all(kind, [payload], sequence, payload_type)
+        return message
+
+    def pack_all(
         self,
         kind: bytes,
-        payload: bytes,
-        *,
+        payloads: Iterable[bytes],
         sequence: int = 0,
         payload_type: int = 0,
         flags: int = 0,
-    ) -> bytes:
-        """Return a message with a new id and the time of now."""
-        self._low += 1
-        return (
-            _HEAD.pack(
-                _HEAD_LENGTH,
-                kind,
-                1,
-                int(time.time() * 1000),
-                sequence,
-                flags,
-                self._low,
-                self._high,
-                hashlib.sha256(payload).digest(),
-                payload_type,
-                len(payload),
+    ) -> list[bytes]:
+        """Return messages with consecutive numbers, or with number 0 if they have flags."""
+        pack, digest = _HEAD.pack, sha256
+        prefix, suffix, count = self._prefix, self._suffix, self._count
+        date = int(time.time() * 1000)
+        step = 0 if flags else 1
+        messages = []
+        for payload in payloads:
+            count += 1
+            messages.append(
+                pack(
+                    _HEAD_LENGTH,
+                    kind,
+                    1,
+                    date,
+                    sequence,
+                    flags,
+                    prefix + count.to_bytes(5, "big") + suffix,
+                    digest(payload).digest(),
+                    payload_type,
+                    len(payload),
+                )
+                + payload
             )
-            + payload
-        )
+            sequence += step
+        self._count = count
+        return messages
 
-    def acknowledge(self, message: Message) -> bytes:
-        """Return the message that acknowledges a stream message."""
-        low, high = message.id
-        name = f"{high:016x}{low:016x}"
-        text = _ACKNOWLEDGEMENT(
-            message.kind.rstrip().decode(),
-            name[:8],
-            name[8:12],
-            name[12:16],
-            name[16:20],
-            name[20:],
-            message.sequence,
-        )
-        return self.pack(ACKNOWLEDGE, text.encode(), flags=_ACKNOWLEDGE_FLAGS)
+    def acknowledge(self, received: Iterable[Message]) -> list[bytes]:
+        """Return the messages that acknowledge stream messages."""
+        texts = []
+        for kind, sequence, name, _, _ in received:
+            digits = name.hex()
+            texts.append(
+                f'{{"AcknowledgedMessageType":"{kind.rstrip().decode()}","AcknowledgedMessageId":"'
+                f"{digits[16:24]}-{digits[24:28]}-{digits[28:]}-{digits[:4]}-{digits[4:16]}"
+                f'","AcknowledgedMessageSequenceNumber":{sequence},"IsSequentialMessage":true}}'.encode()
+            )
+        return self.pack_all(ACKNOWLEDGE, texts, flags=_ACKNOWLEDGE_FLAGS)
 
 
-def acknowledged(payload: bytes) -> int:
+def number_acknowledged(payload: bytes) -> int:
     """Return the sequence number that an acknowledgement is about.
 
     Raises:

@@ -2,32 +2,28 @@
 
 A message counts as lost when several that were sent after it have been acknowledged, or when
 nothing was acknowledged for the retransmission time-out, which follows the round-trip times as in
-agent and plugin. One that is still missing after some repetitions no longer takes room in the
-window and is repeated ever more slowly, then forgotten: the agent never acknowledges a message a
+agent and plugin. One that is overtaken again and again no longer takes room in the window, is
+repeated ever more slowly, and is forgotten in the end: the agent never acknowledges a message a
 second time, so when its acknowledgement is lost with a connection, none will come.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from runhouse.ssh.ssm.messages import INPUT, LONGEST_PAYLOAD, PayloadType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from runhouse.ssh.ssm.messages import Stamp
 
 WINDOW: Final = 4096
 _OVERTAKEN: Final = 3  # so many later messages acknowledged: lost, not only out of order
-_PROMPT: Final = 5  # so many times it is sent before it waits longer and longer
-_LAST: Final = 14
+_PROMPT: Final = 5  # so many times it is repeated at once; then it waits longer and longer
+_LAST: Final = 8  # so many times it was overtaken: it has arrived
 _MOST_LATE: Final = 64  # repeated at once
 _FIRST_TIMEOUT_S: Final = 0.2
 _SHORTEST_TIMEOUT_S: Final = 0.1
 _LONGEST_TIMEOUT_S: Final = 1.0
-_LONGEST_WAIT_S: Final = 60.0
 
 
 class Timeout:
@@ -47,14 +43,22 @@ class Timeout:
         self.seconds = min(_LONGEST_TIMEOUT_S, max(_SHORTEST_TIMEOUT_S, seconds))
 
 
-@dataclass(slots=True)
-class _Sent:
-    """A message on its way: its bytes, and when it was sent last and how often."""
+class _Sent(NamedTuple):
+    """A message on its way.
+
+    Attributes:
+        raw: Its bytes.
+        order: Which one it was of all that were sent, when it was sent last.
+        at: When that was.
+        times: How often it was sent.
+        overtaken: How often later ones arrived while it did not.
+    """
 
     raw: bytes
     order: int
     at: float
-    times: int = 1
+    times: int
+    overtaken: int
 
 
 class Outgoing:
@@ -67,6 +71,7 @@ class Outgoing:
         self._order = 0
         self._flying: dict[int, _Sent] = {}  # in the order in which they were sent last
         self._slow: dict[int, _Sent] = {}
+        self._slow_due = 0.0
         self._newest = -1  # the latest sent of those that were acknowledged
         self._progress = 0.0  # when something was acknowledged last
         self.timeout = Timeout()
@@ -84,50 +89,50 @@ class Outgoing:
 
     def send(self, data: bytes, now: float) -> list[bytes]:
         """Return the messages for some data."""
-        messages = []
-        pack, sequence, order = self._stamp.pack, self._sequence, self._order
-        for at in range(0, len(data), LONGEST_PAYLOAD):
-            raw = pack(
-                INPUT,
-                data[at : at + LONGEST_PAYLOAD],
-                sequence=sequence,
-                payload_type=PayloadType.DATA,
-            )
-            self._flying[sequence] = _Sent(raw, order, now)
-            sequence += 1
-            order += 1
-            messages.append(raw)
-        self._sequence, self._order = sequence, order
-        return messages
+        pieces = [data[at : at + LONGEST_PAYLOAD] for at in range(0, len(data), LONGEST_PAYLOAD)]
+        return self._send(pieces, now, PayloadType.DATA)
 
     def send_whole(self, data: bytes, now: float, payload_type: int) -> list[bytes]:
         """Return one message for some data, however long, as the handshake needs it."""
-        raw = self._stamp.pack(INPUT, data, sequence=self._sequence, payload_type=payload_type)
-        self._flying[self._sequence] = _Sent(raw, self._order, now)
-        self._sequence += 1
-        self._order += 1
-        return [raw]
+        return self._send([data], now, payload_type)
 
-    def acknowledge(self, sequence: int, now: float) -> None:
-        """Take note that a message has arrived."""
+    def _send(self, payloads: list[bytes], now: float, payload_type: int) -> list[bytes]:
+        sequence, order = self._sequence, self._order
+        messages = self._stamp.pack_all(INPUT, payloads, sequence, payload_type)
+        for count, raw in enumerate(messages):
+            self._flying[sequence + count] = _Sent(raw, order + count, now, 1, 0)
+        self._sequence += len(messages)
+        self._order += len(messages)
+        return messages
+
+    def acknowledge(self, sequences: list[int], now: float, *, repeat: bool = True) -> list[bytes]:
+        """Take note that messages have arrived.
+
+        Args:
+            sequences: Their numbers.
+            now: The time.
+            repeat: Whether anything may be sent now.
+
+        Returns:
+            The messages to repeat, as they were sent earlier than these and have not arrived.
+        """
+        latest: _Sent | None = None
+        flying = self._flying
+        for sequence in sequences:
+            sent = flying.pop(sequence, None)
+            if sent is None:
+                self._slow.pop(sequence, None)
+            elif sent.order > self._newest:
+                self._newest, latest = sent.order, sent
         self._progress = now
-        sent = self._flying.pop(sequence, None)
-        if sent is None:
-            self._slow.pop(sequence, None)
-            return
-        if sent.order > self._newest:
-            self._newest = sent.order
-            if sent.times == 1:  # of one that was repeated nobody knows which one this answers
-                self.timeout.observe(now - sent.at)
-
-    def overtaken(self, now: float) -> list[bytes]:
-        """Return the messages to repeat because later ones have arrived."""
+        if latest is not None and latest.times == 1:  # else nobody knows what this answers
+            self.timeout.observe(now - latest.at)
         lost = []
-        for sequence, sent in self._flying.items():
+        for sequence, sent in flying.items() if repeat else ():
             if sent.order > self._newest - _OVERTAKEN:
                 break
             lost.append(sequence)
-        return list(self._repeat(lost, now)) if lost else []
+        return self._repeat(lost, now, overtaken=1) if lost else []
 
     def late(self, now: float) -> list[bytes]:
         """Return the messages to repeat because their time is up."""
@@ -138,46 +143,53 @@ class Outgoing:
                 if sent.at > limit or len(lost) == _MOST_LATE:
                     break
                 lost.append(sequence)
-        messages = list(self._repeat(lost, now)) if lost else []
-        for sequence, sent in list(self._slow.items()):
-            if now >= sent.at + self._wait_s(sent):
-                sent.times += 1
-                sent.at = now
-                messages.append(sent.raw)
-                if sent.times > _LAST:
-                    del self._slow[sequence]
+        messages = self._repeat(lost, now) if lost else []
+        if self._slow and now >= self._slow_due:
+            messages += self._repeat_slow(now)
         return messages
 
     def resumed(self, now: float) -> list[bytes]:
         """Return all that is not acknowledged, for a new connection, in order."""
         waiting = {**self._slow, **self._flying}
-        self._flying, self._slow = {}, {}
+        self._slow = {}
+        self._flying = {sequence: waiting[sequence] for sequence in sorted(waiting)}
         self._newest = self._order - 1
-        for sequence in sorted(waiting):
-            sent = waiting[sequence]
-            if sent.times <= _LAST:
-                self._flying[sequence] = _Sent(sent.raw, self._order, now, sent.times + 1)
-                self._order += 1
-        self.repeated += len(self._flying)
-        return [sent.raw for sent in self._flying.values()]
+        self._progress = now
+        return self._repeat(list(self._flying), now, overtaken=1)
 
-    def next_s(self, now: float) -> float | None:
-        """Return how long it is until something may be late; None when nothing is on its way."""
-        waits = [sent.at + self._wait_s(sent) for sent in self._slow.values()]
-        if self._flying:
-            oldest = next(iter(self._flying.values())).at
-            waits.append(max(oldest, self._progress) + self.timeout.seconds)
-        return max(0.0, min(waits) - now) if waits else None
-
-    def _wait_s(self, sent: _Sent) -> float:
-        return float(min(_LONGEST_WAIT_S, self.timeout.seconds * 2 ** (sent.times - _PROMPT)))
-
-    def _repeat(self, lost: list[int], now: float) -> Iterator[bytes]:
+    def _repeat(self, lost: list[int], now: float, *, overtaken: int = 0) -> list[bytes]:
+        messages = []
         for sequence in lost:
             sent = self._flying.pop(sequence)
-            sent.order, sent.at = self._order, now
-            sent.times += 1
+            times = sent.overtaken + overtaken
+            again = _Sent(sent.raw, self._order, now, sent.times + 1, times)
             self._order += 1
-            self.repeated += 1
-            (self._flying if sent.times <= _PROMPT else self._slow)[sequence] = sent
-            yield sent.raw
+            if times < _PROMPT:
+                self._flying[sequence] = again
+            else:
+                self._slow_due = min(self._slow_due, self._due(again)) if self._slow else 0.0
+                self._slow[sequence] = again
+            messages.append(sent.raw)
+        self.repeated += len(messages)
+        return messages
+
+    def _due(self, sent: _Sent) -> float:
+        """Return when a message that has been overtaken often is sent again."""
+        return float(sent.at + self.timeout.seconds * 2 ** (sent.overtaken - _PROMPT))
+
+    def _repeat_slow(self, now: float) -> list[bytes]:
+        messages = []
+        for sequence, sent in list(self._slow.items()):
+            if now < self._due(sent):
+                continue
+            overtaken = sent.overtaken + (self._progress > sent.at)  # not while all is silent
+            again = _Sent(sent.raw, self._order, now, sent.times + 1, overtaken)
+            self._order += 1
+            messages.append(sent.raw)
+            if overtaken > _LAST:
+                del self._slow[sequence]
+            else:
+                self._slow[sequence] = again
+        self._slow_due = min(map(self._due, self._slow.values()), default=0.0)
+        self.repeated += len(messages)
+        return messages

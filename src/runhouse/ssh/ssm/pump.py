@@ -29,6 +29,9 @@ _LONGEST_PAUSE_S: Final = 3.0
 _FAREWELL_S: Final = 1.0  # for the agent to say that it has ended the session
 _LAST_DATA_S: Final = 10.0  # for what was read before the end
 _UNHEARD: Final = 3  # connections in a row that ended before a word
+_HOLD_MS: Final = 2  # how long acknowledgements wait for company
+_LOOK_S: Final = 0.02  # at the time, while something is on its way
+_IDLE_LOOK_S: Final = 1.0
 _BREAKS = (LinkError, FramingError, DamagedMessageError)
 
 
@@ -71,6 +74,9 @@ class Pump:
         self._over = False
         self._heard = self._pinged = 0.0
         self._unheard = 0
+        self._next_look = 0.0
+        self._poll = select.poll()
+        self._wanted: tuple[int, bool, bool] | None = None
 
     def run(self) -> None:
         """Carry the session until one of its sides ends it.
@@ -122,6 +128,7 @@ class Pump:
         self._link = Link(url, headers, timeout_s=self._connect_timeout_s, proxy=proxy)
         now = time.monotonic()
         self._heard = self._pinged = now
+        self._wanted = None
         self._channel.connected(ticket.token, now)
         self._link.send(self._channel.to_send())
 
@@ -157,47 +164,50 @@ class Pump:
         channel, link = self._channel, self._link
         events = self._wait()
         now = time.monotonic()
-        if link.fileno() in events:
-            data = link.receive()
-            if data:
-                self._heard = now
-                self._unheard = 0
-                channel.feed(data, now)
-                self._deliver(channel.output())
-        elif self._waiting:
-            self._deliver([])
-        if self._source in events:
-            self._take(now)
-        self._look_at_the_time(now)
-        link.send(channel.to_send())
+        for descriptor, _ in events:
+            if descriptor == self._source:
+                self._take(now)
+            elif descriptor == self._sink:
+                self._deliver([])
+            else:
+                data = link.receive()
+                if data:
+                    self._heard = now
+                    self._unheard = 0
+                    channel.feed(data, now)
+                    self._deliver(channel.output())
+        if now >= self._next_look:
+            self._next_look = now + _LOOK_S
+            self._look_at_the_time(now)
+        data = channel.to_send(hold=bool(events))
+        if data or link.backlog:
+            link.send(data)
         if channel.lost:
             msg = "the gateway closed the connection"
             raise LinkError(msg)
         if channel.closed is not None and not self._waiting:
             self._over = True
 
-    def _wait(self) -> set[int]:
+    def _wait(self) -> list[tuple[int, int]]:
         """Return the descriptors that are ready."""
-        poll = select.poll()
-        link = self._link
-        wanted = 0
-        if len(self._waiting) < _MOST_WAITING:
-            wanted = select.POLLIN
-        if link.backlog:
-            wanted |= select.POLLOUT
-        poll.register(link, wanted)
-        if self._waiting:
-            poll.register(self._sink, select.POLLOUT)
-        if self._source is not None and link.backlog < _MOST_WAITING and self._channel.room:
-            poll.register(self._source, select.POLLIN)
-        now = time.monotonic()
-        wait_s = max(0.0, max(self._heard, self._pinged) + _PING_AFTER_S - now)
-        late_s = self._channel.next_s(now)
-        if late_s is not None:
-            wait_s = min(wait_s, late_s)
-        if self._deadline is not None:
-            wait_s = min(wait_s, max(0.0, self._deadline - now))
-        return {descriptor for descriptor, _ in poll.poll(wait_s * 1000 + 1)}
+        channel, backlog, waiting = self._channel, self._link.backlog, len(self._waiting)
+        wanted = (
+            (select.POLLIN if waiting < _MOST_WAITING else 0) | (select.POLLOUT if backlog else 0),
+            bool(waiting),
+            self._source is not None and backlog < _MOST_WAITING and channel.room > 0,
+        )
+        if wanted != self._wanted:
+            self._wanted = wanted
+            self._poll = select.poll()
+            self._poll.register(self._link, wanted[0])
+            if wanted[1]:
+                self._poll.register(self._sink, select.POLLOUT)
+            if wanted[2] and self._source is not None:
+                self._poll.register(self._source, select.POLLIN)
+        if channel.holds:
+            return self._poll.poll(_HOLD_MS)
+        busy = channel.is_waiting or self._deadline is not None
+        return self._poll.poll((_LOOK_S if busy else _IDLE_LOOK_S) * 1000)
 
     def _take(self, now: float) -> None:
         """Read what is to be sent."""
@@ -213,7 +223,8 @@ class Pump:
     def _deliver(self, parts: list[bytes]) -> None:
         """Write what has come, as far as its reader takes it."""
         if parts:
-            self._waiting = memoryview(b"".join([self._waiting, *parts]))
+            whole = len(parts) == 1 and not self._waiting
+            self._waiting = memoryview(parts[0] if whole else b"".join([self._waiting, *parts]))
         try:
             with suppress(BlockingIOError):
                 while self._waiting:
