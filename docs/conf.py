@@ -24,8 +24,7 @@ source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 default_role = "code"  # `name` in docstrings is code, as it is in Markdown
 keep_warnings = True
 
-# Labels carry the page's name, as sections of several pages are called alike.
-autosectionlabel_prefix_document = False
+# Sections are referred to by their titles; those that several pages have are not.
 suppress_warnings = ["autosectionlabel.*"]
 
 autodoc_typehints = "signature"

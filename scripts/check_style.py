@@ -1,7 +1,6 @@
 """Hold the figures of this project's style; end with code 1 when one misses its target.
 
-What linters check is left to them. Here are the targets that need the whole tree: import cycles,
-annotations, raises, sizes of files and of the test suite.
+Here are those that need the whole tree: import cycles, annotations, raises, sizes.
 """
 
 from __future__ import annotations
@@ -27,10 +26,14 @@ TEST_RATIO = 1.0
 # Files between 400 and 1,000 lines, each with the reason why it is still one thing.
 LONG_FILES: dict[str, str] = {
     "src/runhouse/errors.py": "all errors are one tree, which is learnt from one page",
+    # Of these, half are the docstrings of what users call, with their examples.
+    "src/runhouse/clusters/on_demand.py": "the life of one kind of cluster, as its users see it",
+    "src/runhouse/proxies/module.py": "what a module can do, and how a proxy of one is made",
+    "src/runhouse/specs/folder.py": "what can be done with a folder",
+    "src/runhouse/specs/secret.py": "what can be done with a secret",
 }
 
-# Modules that parse what users pass, where TypeError and ValueError are the right words: they are
-# left out of the share of generic raises.
+# Modules and folders that parse what users pass: TypeError and ValueError are right there.
 ARGUMENT_PARSERS: dict[str, str] = {
     "src/runhouse/clusters/arguments.py": "arguments of rh.cluster and its methods",
     "src/runhouse/clusters/cloud.py": "arguments of rh.ondemand_cluster",
@@ -39,7 +42,8 @@ ARGUMENT_PARSERS: dict[str, str] = {
     "src/runhouse/proxies/function.py": "arguments of rh.function",
     "src/runhouse/proxies/module.py": "arguments of rh.module",
     "src/runhouse/proxies/source.py": "'module:name' texts become a source",
-    "src/runhouse/specs/values.py": "values of secrets and where they go",
+    "src/runhouse/specs/": "what users say about envs, folders and secrets",
+    "src/runhouse/cli/": "words of the command line",
     "src/runhouse/ssh/command.py": "commands for the host's shell",
     "src/runhouse/ssh/session.py": "arguments of run and forward_port",
     "src/runhouse/ssh/sync.py": "paths and filters of transfers",
@@ -288,7 +292,7 @@ def _protocol_raises(tree: ast.AST) -> set[int]:
 def generic_raises(sources: Iterable[Source], parsers: Iterable[str]) -> Figure:
     """Count raises of built-in errors that say nothing about this project."""
     figure = Figure("generic raises", f"< {GENERIC_SHARE_PERCENT:g} %")
-    parsing = set(parsers)
+    parsing = tuple(parsers)
     count = 0
     generic: list[str] = []
     for source in sources:
@@ -297,7 +301,7 @@ def generic_raises(sources: Iterable[Source], parsers: Iterable[str]) -> Figure:
             name = _raised(node) if isinstance(node, ast.Raise) else None
             if not isinstance(node, ast.Raise) or name is None or node.lineno in demanded:
                 continue
-            if source.path in parsing and name in ARGUMENT_ERRORS:
+            if source.path.startswith(parsing) and name in ARGUMENT_ERRORS:
                 continue
             count += 1
             if name in NEVER_RAISED:

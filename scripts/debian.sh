@@ -10,7 +10,7 @@ for package in "$@"; do
         openssh-client) program=ssh ;;
         rsync) program=rsync ;;
         iproute2) program=ip ;;
-        git | curl | sudo | busybox | zsh | fish) program=$package ;;
+        git | curl | sudo | busybox | zsh | fish | sshfs | chromium) program=$package ;;
         *) program="" ;;
     esac
     if [ -z "$program" ] || ! PATH="$PATH:/usr/sbin:/sbin" command -v "$program" >/dev/null; then

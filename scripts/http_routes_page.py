@@ -19,8 +19,8 @@ _HEAD = """\
 
 All routes of the [HTTP API](http.md), from the description that every server gives at
 `/openapi.json`. A running server adds a page for each function and method that is there. Every
-request but `GET /check` carries `Authorization: Bearer TOKEN`; what goes wrong is answered with a
-[problem](http.md#errors).
+request but `GET /check` and those for the files of the [dashboard](dashboard.md) carries
+`Authorization: Bearer TOKEN`; what goes wrong is answered with a [problem](http.md#errors).
 """
 _WORDS: tuple[tuple[dict[str, Any], str], ...] = (
     ({}, "any value"),
@@ -29,6 +29,7 @@ _WORDS: tuple[tuple[dict[str, Any], str], ...] = (
     ({"type": "string", "pattern": PATTERN}, "a name: letters, digits, `-`, `_`, `.`; at most 63"),
     ({"type": "number", "exclusiveMinimum": 0}, "a number above 0"),
     ({"type": "integer", "minimum": 0}, "a whole number"),
+    ({"type": "integer", "minimum": 1}, "a whole number from 1 on"),
     ({"type": ["integer", "null"], "minimum": 1}, "a whole number from 1 on, or null for no limit"),
     ({"type": ["integer", "null"], "minimum": 0}, "a whole number from 0 on, or null for no limit"),
     ({"type": "array"}, "a list"),

@@ -4,8 +4,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Without these, tests against real sshd processes are skipped, and each says what it misses.
-scripts/debian.sh openssh-server openssh-client rsync iproute2 git busybox zsh fish || true
+# Without these, tests against real sshd processes, in shells and in a browser are skipped, and each says
+# what it misses.
+scripts/debian.sh openssh-server openssh-client rsync sshfs iproute2 git busybox zsh fish chromium || true
 scripts/setup.sh dev
 
 # Ends with pytest's code, but for 5 (no test was chosen), which is 0 here.

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
         CommandTimeoutError as CommandTimeoutError,
         ConnectError as ConnectError,
         ConnectionWaitExpiredError as ConnectionWaitExpiredError,
+        EnvSetupError as EnvSetupError,
         HostKeyChangedError as HostKeyChangedError,
         HostNotWritableError as HostNotWritableError,
         HostUnreachableError as HostUnreachableError,
@@ -93,6 +94,10 @@ if TYPE_CHECKING:
     from runhouse.proxies.function import Function as Function, function as function
     from runhouse.proxies.module import Module as Module
     from runhouse.proxies.remote_class import module as module
+    from runhouse.specs.env import CondaEnv as CondaEnv, Env as Env
+    from runhouse.specs.envs import conda_env as conda_env, env as env
+    from runhouse.specs.folder import Folder as Folder, folder as folder
+    from runhouse.specs.package import Package as Package, package as package
     from runhouse.specs.secret import Secret as Secret, secret as secret
     from runhouse.version import __version__ as __version__
 
@@ -102,9 +107,13 @@ if TYPE_CHECKING:
 _HOMES = {
     "Cluster": "runhouse.clusters.cluster:Cluster",
     "ClusterStatus": "runhouse.clusters.status:ClusterStatus",
+    "Folder": "runhouse.specs.folder:Folder",
+    "CondaEnv": "runhouse.specs.env:CondaEnv",
+    "Env": "runhouse.specs.env:Env",
     "Function": "runhouse.proxies.function:Function",
     "Module": "runhouse.proxies.module:Module",
     "OnDemandCluster": "runhouse.clusters.on_demand:OnDemandCluster",
+    "Package": "runhouse.specs.package:Package",
     "Reference": "runhouse.client.reference:Reference",
     "Run": "runhouse.client.run:Run",
     "Secret": "runhouse.specs.secret:Secret",
@@ -112,12 +121,16 @@ _HOMES = {
     "__version__": "runhouse.version:__version__",
     "cls": "runhouse.proxies.remote_class:module",
     "cluster": "runhouse.clusters.factory:cluster",
+    "conda_env": "runhouse.specs.envs:conda_env",
+    "env": "runhouse.specs.envs:env",
     "errors": "runhouse.errors:",
     "fn": "runhouse.proxies.function:function",
+    "folder": "runhouse.specs.folder:folder",
     "function": "runhouse.proxies.function:function",
     "here": "runhouse.clusters.here:here",
     "module": "runhouse.proxies.remote_class:module",
     "ondemand_cluster": "runhouse.clusters.factory:ondemand_cluster",
+    "package": "runhouse.specs.package:package",
     "run": "runhouse.proxies.run:",
     "secret": "runhouse.specs.secret:secret",
     "sagemaker_cluster": "runhouse.clusters.factory:sagemaker_cluster",
@@ -138,8 +151,12 @@ __all__ = [  # noqa: PLE0604, F822 - loaded on first use
     "ClusterStatus",
     "CommandFailedError",
     "CommandTimeoutError",
+    "CondaEnv",
     "ConnectError",
     "ConnectionWaitExpiredError",
+    "Env",
+    "EnvSetupError",
+    "Folder",
     "Function",
     "HostKeyChangedError",
     "HostNotWritableError",
@@ -151,10 +168,11 @@ __all__ = [  # noqa: PLE0604, F822 - loaded on first use
     "Module",
     "NoUsablePythonError",
     "NotLoadableError",
-    "NotebookError",
     "NotSerializableError",
+    "NotebookError",
     "ObjectNotFoundError",
     "OnDemandCluster",
+    "Package",
     "PermissionsError",
     "ProjectTooLargeError",
     "PythonMismatchError",
@@ -193,12 +211,16 @@ __all__ = [  # noqa: PLE0604, F822 - loaded on first use
     "__version__",
     "cls",
     "cluster",
+    "conda_env",
+    "env",
     "errors",
     "fn",
+    "folder",
     "function",
     "here",
     "module",
     "ondemand_cluster",
+    "package",
     "run",
     "sagemaker_cluster",
     "secret",

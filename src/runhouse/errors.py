@@ -1,63 +1,64 @@
 """All errors that runhouse raises, as one tree.
 
-```
-RunhouseError
-├── SettingsError (ValueError)           a setting has a value that cannot be used
-├── ConnectError (ConnectionError)       the host could not be reached or did not let us in
-│   ├── HostUnreachableError
-│   ├── AuthenticationError
-│   ├── HostKeyChangedError
-│   └── SSMUnavailableError              AWS Systems Manager does not lead to it
-├── CommandFailedError                   a shell command on the host ended with a non-zero code
-│   └── CommandTimeoutError (TimeoutError)   it was ended because its time was up
-├── SyncError                            files could not be copied
-│   └── ProjectTooLargeError             nothing was sent of it
-├── BootstrapError                       the host was reached, but runhouse could not start there
-│   ├── NoUsablePythonError
-│   ├── HostNotWritableError
-│   ├── ServerStartError
-│   ├── WorkerStartError
-│   └── ServerBusyError
-├── SecretError                          a secret could not be read, sent or removed
-│   ├── SecretNotFoundError (LookupError)    it is not on this machine
-│   └── SecretConflictError              the host has another one in its place
-├── NotebookError                        JupyterLab or a kernel did not start on the host
-├── ClusterError
-│   ├── ClusterNotFoundError (LookupError)
-│   ├── ClusterNotUpError
-│   │   └── ClusterLostError             its machines have stopped or gone
-│   │       └── JobStoppedError          its SageMaker job has ended
-│   │           └── TrainingJobFailedError       because the program that it ran has failed
-│   ├── LaunchError                      a cluster's machines did not come up
-│   │   ├── ResourcesError (ValueError)  no cloud has such a machine, or the request is wrong
-│   │   ├── CapacityError                there is such a machine, but none is free now
-│   │   ├── QuotaError                   the account may not have (that many of) it
-│   │   │   └── QuotaExceededError       so says SageMaker
-│   │   ├── CloudCredentialsError        no cloud lets us in
-│   │   ├── PermissionsError             AWS knows us, and does not allow this
-│   │   ├── RoleNotFoundError (LookupError)      there is no such IAM role, or none was given
-│   │   ├── ConnectionWaitExpiredError (TimeoutError)    the job runs, but cannot be connected to
-│   │   └── SkyServerError (ConnectionError)     SkyPilot's API server does not answer
-│   ├── RecordError (ValueError)         a saved record cannot be read
-│   └── InvalidNameError (ValueError)
-├── CallError                            a call could not be made, or was lost
-│   ├── NotSerializableError (TypeError)
-│   ├── NotLoadableError                 a value has come, but what it needs is not here
-│   ├── PythonMismatchError
-│   ├── ObjectNotFoundError (KeyError)
-│   ├── MethodNotFoundError (AttributeError)   told to callers that send JSON
-│   ├── ArgumentsError (TypeError)       arguments that came as JSON or text do not fit
-│   ├── StoreFullError                   the object store has reached its limit
-│   ├── QueueFullError                   too many calls are waiting already
-│   ├── RunCancelledError
-│   ├── RunTimeoutError (TimeoutError)   it took longer than its caller allowed
-│   ├── RunNotFoundError (LookupError)
-│   ├── RunExistsError                   a run of this name is going on
-│   ├── RunLostError                     its worker or server ended before it did
-│   ├── ServerLostError (ConnectionError)
-│   └── WorkerDiedError
-└── RemoteError                          the function's own exception, when it cannot be rebuilt
-```
+::
+
+    RunhouseError
+    ├── SettingsError (ValueError)           a setting has a value that cannot be used
+    ├── ConnectError (ConnectionError)       the host could not be reached or did not let us in
+    │   ├── HostUnreachableError
+    │   ├── AuthenticationError
+    │   ├── HostKeyChangedError
+    │   └── SSMUnavailableError              AWS Systems Manager does not lead to it
+    ├── CommandFailedError                   a shell command on the host ended with a non-zero code
+    │   └── CommandTimeoutError (TimeoutError)   it was ended because its time was up
+    ├── SyncError                            files could not be copied
+    │   └── ProjectTooLargeError             nothing was sent of it
+    ├── BootstrapError                       the host was reached, but runhouse cannot start there
+    │   ├── NoUsablePythonError
+    │   ├── HostNotWritableError
+    │   ├── ServerStartError
+    │   ├── WorkerStartError
+    │   └── ServerBusyError
+    ├── SecretError                          a secret could not be read, sent or removed
+    │   ├── SecretNotFoundError (LookupError)    it is not on this machine
+    │   └── SecretConflictError              the host has another one in its place
+    ├── EnvSetupError                        an env could not be made; what was there is as before
+    ├── NotebookError                        JupyterLab or a kernel did not start on the host
+    ├── ClusterError
+    │   ├── ClusterNotFoundError (LookupError)
+    │   ├── ClusterNotUpError
+    │   │   └── ClusterLostError             its machines have stopped or gone
+    │   │       └── JobStoppedError          its SageMaker job has ended
+    │   │           └── TrainingJobFailedError       because the program that it ran has failed
+    │   ├── LaunchError                      a cluster's machines did not come up
+    │   │   ├── ResourcesError (ValueError)  no cloud has such a machine, or the request is wrong
+    │   │   ├── CapacityError                there is such a machine, but none is free now
+    │   │   ├── QuotaError                   the account may not have (that many of) it
+    │   │   │   └── QuotaExceededError       so says SageMaker
+    │   │   ├── CloudCredentialsError        no cloud lets us in
+    │   │   ├── PermissionsError             AWS knows us, and does not allow this
+    │   │   ├── RoleNotFoundError (LookupError)      there is no such IAM role, or none was given
+    │   │   ├── ConnectionWaitExpiredError (TimeoutError)    the job runs, but lets nobody in
+    │   │   └── SkyServerError (ConnectionError)     SkyPilot's API server does not answer
+    │   ├── RecordError (ValueError)         a saved record cannot be read
+    │   └── InvalidNameError (ValueError)
+    ├── CallError                            a call could not be made, or was lost
+    │   ├── NotSerializableError (TypeError)
+    │   ├── NotLoadableError                 a value has come, but what it needs is not here
+    │   ├── PythonMismatchError
+    │   ├── ObjectNotFoundError (KeyError)
+    │   ├── MethodNotFoundError (AttributeError)   told to callers that send JSON
+    │   ├── ArgumentsError (TypeError)       arguments that came as JSON or text do not fit
+    │   ├── StoreFullError                   the object store has reached its limit
+    │   ├── QueueFullError                   too many calls are waiting already
+    │   ├── RunCancelledError
+    │   ├── RunTimeoutError (TimeoutError)   it took longer than its caller allowed
+    │   ├── RunNotFoundError (LookupError)
+    │   ├── RunExistsError                   a run of this name is going on
+    │   ├── RunLostError                     its worker or server ended before it did
+    │   ├── ServerLostError (ConnectionError)
+    │   └── WorkerDiedError
+    └── RemoteError                          the function's own exception, when it cannot be rebuilt
 
 Facts about a failure are attributes (`host`, `exit_code`, `stderr_tail`); the text is made of them.
 """
@@ -270,6 +271,36 @@ class ServerBusyError(BootstrapError):
         self.objects = objects
 
 
+class EnvSetupError(RunhouseError):
+    """Report an env that could not be set up on a host; what was there before is unchanged.
+
+    Attributes:
+        host: The host as the user wrote it.
+        env: The env's name.
+        step: What failed: `"python"`, `"packages"`, `"commands"`, `"conda"`, `"disk"` or `"uv"`.
+        exit_code: The exit code of the installer or command.
+        output_tail: Its last lines.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        host: str,
+        env: str = "",
+        step: str = "",
+        exit_code: int = 1,
+        output_tail: str = "",
+    ) -> None:
+        """Store the message and the facts."""
+        super().__init__(message)
+        self.host = host
+        self.env = env
+        self.step = step
+        self.exit_code = exit_code
+        self.output_tail = output_tail
+
+
 class NotebookError(RunhouseError):
     """Report JupyterLab or a kernel that did not start on a host.
 
@@ -460,12 +491,18 @@ class PythonMismatchError(CallError):
 
 
 class ObjectNotFoundError(CallError, KeyError):
-    """Report a key under which the cluster holds nothing."""
+    """Report a key under which the cluster holds nothing.
+
+    Attributes:
+        key: The key that was asked for.
+        worker_id: The worker that was asked, when a call has found that out.
+    """
 
     def __init__(self, message: str, *, key: str = "") -> None:
         """Store the message and the key."""
         super().__init__(message)
         self.key = key
+        self.worker_id = ""
 
     def __str__(self) -> str:
         """Return the message (KeyError would show its repr)."""

@@ -1,13 +1,36 @@
-"""Files and directories that only this user can enter, and that a crash leaves whole."""
+"""Files and directories that only this user can enter, and how files are to be copied."""
 
 from __future__ import annotations
 
 import os
 import stat
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Copying:
+    """Say how files are to be copied.
+
+    Attributes:
+        delete: Whether to delete in the copy what the source does not have.
+        checksum: Whether files of one size and time are compared by their content.
+        excludes: Patterns of names to leave out, as rsync's `--exclude` takes them.
+        on_bytes: Called now and then with the bytes that are through and with those in all, which
+            is 0 as long as it is not known.
+    """
+
+    delete: bool = False
+    checksum: bool = False
+    excludes: Sequence[str] = ()
+    on_bytes: Callable[[int, int], None] | None = None
+
+
+PLAINLY = Copying()
 
 
 def make_private_directory(path: Path) -> None:

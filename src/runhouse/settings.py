@@ -38,6 +38,8 @@ class Settings:
             (`RH_REQUEST_TIMEOUT_S`).
         orphan_grace_s: How long a call goes on after its caller has vanished
             (`RH_ORPHAN_GRACE_S`).
+        keep_runs_days: How long a server keeps recorded runs after their end
+            (`RH_KEEP_RUNS_DAYS`); in effect when the server is started.
         local_idle_s: How long the embedded local server stays with nobody connected
             (`RH_LOCAL_IDLE_S`).
         autostop_mins: Idle minutes after which cloud machines go, unless a cluster says otherwise
@@ -58,6 +60,7 @@ class Settings:
     reconnect_timeout_s: float = 60.0
     request_timeout_s: float = 10.0
     orphan_grace_s: float = 30.0
+    keep_runs_days: float = 30.0
     local_idle_s: float = 600.0
     autostop_mins: int = 30
     launch_timeout_s: float = 1800.0

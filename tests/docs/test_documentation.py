@@ -8,28 +8,22 @@ import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 import runhouse as rh
+from runhouse.bootstrap.host import Tunnel
+from runhouse.cli.main import app
 from runhouse.clusters.status import CloudStatus, ClusterStatus
 from runhouse.server.problem import SORTS
 
 ROOT = Path(__file__).parents[2]
-PAGES = [
-    "README.md",
-    "docs/guide.md",
-    "docs/functions.md",
-    "docs/modules.md",
-    "docs/runs.md",
-    "docs/objects.md",
-    "docs/http.md",
-    "docs/on-demand.md",
-    "docs/secrets.md",
-    "docs/notebooks.md",
-]
+PAGES = ["README.md", *(f"docs/{page.name}" for page in sorted((ROOT / "docs").glob("*.md")))]
 _BLOCK = re.compile(r"^```python( \w+)?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _NEEDS_CLOUD = " cloud"
+EXAMPLES = [page for page in PAGES if "```python\n" in (ROOT / page).read_text(encoding="utf-8")]
 
 
 def blocks(page: str, mark: str = "") -> list[str]:
@@ -39,11 +33,10 @@ def blocks(page: str, mark: str = "") -> list[str]:
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", EXAMPLES)
 def test_the_blocks_of_a_page_run(page: str, tmp_path: Path) -> None:
     program = tmp_path / f"{Path(page).stem.lower()}_page.py"
     program.write_text("\n\n".join(blocks(page)))
-    assert blocks(page)
     command = [sys.executable, "-W", "error", str(program)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=50)
     assert done.returncode == 0, done.stderr
@@ -54,7 +47,8 @@ def test_the_blocks_of_a_page_run(page: str, tmp_path: Path) -> None:
 def test_blocks_that_need_a_cloud_are_programs(page: str) -> None:
     program = ast.parse("\n".join(blocks(page, _NEEDS_CLOUD)))
     members = [each.attr for each in ast.walk(program) if isinstance(each, ast.Attribute)]
-    known = {*dir(rh), *dir(rh.OnDemandCluster), *dir(rh.Function), *dir(rh.Secret)}
+    kinds = (rh, rh.OnDemandCluster, rh.SageMakerCluster, rh.Function, rh.Secret, rh.Folder, Tunnel)
+    known = {name for kind in kinds for name in dir(kind)} | {"exit_code", "reason"}
     known |= {each.name for kind in (ClusterStatus, CloudStatus) for each in fields(kind)}
     assert set(members) <= known, "they are those of clusters, functions and their status"
     text = (ROOT / page).read_text(encoding="utf-8")
@@ -62,7 +56,7 @@ def test_blocks_that_need_a_cloud_are_programs(page: str) -> None:
 
 
 def test_links_between_pages_lead_somewhere() -> None:
-    for page in [*PAGES, "docs/architecture.md", "CONTRIBUTING.md"]:
+    for page in [*PAGES, "CONTRIBUTING.md"]:
         for link in re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text(encoding="utf-8")):
             assert (ROOT / page).parent.joinpath(link).exists(), f"{page}: {link}"
 
@@ -90,3 +84,70 @@ def test_the_quickstart_shows_what_it_promises() -> None:
     assert "class:     42" in done.stdout
     assert "generator: 3 2 1" in done.stdout
     rh.here.stop()
+
+
+def test_every_error_has_a_cause_and_what_to_do() -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    rows = {
+        row[0].strip(" *`"): row[1:]
+        for row in re.findall(r"^\| (.*) \| (.*) \| (.*) \|$", page, re.M)
+    }
+    for name in vars(rh.errors):
+        if name.endswith(("Error", "Warning")) and name != "RunhouseError":
+            cause, advice = rows[name]
+            assert cause.strip(), name
+            assert advice.strip(), name
+
+
+def test_attributes_that_troubleshooting_names_are_there() -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    for name, cause in re.findall(r"^\| \*?`(\w+)`\*? \| (.*?) \|", page, re.M):
+        error = getattr(rh.errors, name, None)
+        facts = " ".join(each.__doc__ or "" for each in error.__mro__) if error else ""
+        for fact in re.findall(r"`\.(\w+)`", cause):
+            assert f"{fact}: " in facts, f"{name}.{fact}"
+
+
+def _commands() -> dict[str, set[str]]:
+    """Return the options of each command of `rh`, by its words."""
+    root = typer.main.get_command(app)
+    found: dict[str, set[str]] = {}
+    rest: list[tuple[str, Any]] = [("", root)]
+    while rest:
+        words, command = rest.pop()
+        options = {name for each in command.params for name in each.opts}
+        found[words.strip()] = options | {"-h", "--help"}
+        rest += [
+            (f"{words} {name}", each) for name, each in getattr(command, "commands", {}).items()
+        ]
+    return found
+
+
+@pytest.mark.parametrize("page", [*PAGES, "bench/README.md", "CONTRIBUTING.md"])
+def test_commands_that_pages_show_are_there(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    known = _commands()
+    for line in re.findall(r"^(?:\$ |    |> )rh (.*)$|`rh ([^`]+)`", text, re.MULTILINE):
+        shown = re.split(r" {2,}#| -- | \| ", "".join(line))[0].split()
+        if not shown or shown[0].isupper():
+            continue
+        word = " ".join(shown[:2]) if " ".join(shown[:2]) in known else shown[0]
+        if word.startswith("-"):
+            word = ""
+        assert word in known, f"{page}: rh {' '.join(shown)}"
+        if word != "call":  # whose function has options, too
+            options = {each.partition("=")[0] for each in shown if re.match(r"--?[a-z]", each)}
+            assert options <= known[word], f"{page}: rh {' '.join(shown)}"
+
+
+def test_what_others_are_told_to_use_is_there() -> None:
+    page = (ROOT / "docs" / "migrating.md").read_text(encoding="utf-8")
+    owners: dict[str, object] = {"rh": rh, "rh.run": rh.run, "cluster": rh.OnDemandCluster}
+    owners |= {"f": rh.Function, "ref": rh.Reference, "run": rh.Run, "remote_fn": rh.Function}
+    seen = 0
+    for here in re.findall(r"^\| .* \| (.*) \|$", page, re.MULTILINE):
+        for owner, name in re.findall(r"(?<![\w.])(rh\.run|\w+)\.(\w+)", here):
+            if owner in owners:
+                assert hasattr(owners[owner], name), f"{owner}.{name}"
+                seen += 1
+    assert seen > 40

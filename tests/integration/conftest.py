@@ -24,6 +24,10 @@ from tests.rigs.fixtures import (
     running,
     ssh_config as ssh_config,
 )
+from tests.rigs.sagemaker_user import (
+    sagemaker_box as sagemaker_box,
+    sagemaker_user as sagemaker_user,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,6 +16,7 @@ import pytest
 
 import runhouse as rh
 from runhouse.clusters.calls import CallOptions
+from runhouse.clusters.env_use import EnvUse
 from runhouse.errors import (
     CallError,
     NotSerializableError,
@@ -300,7 +301,7 @@ def test_two_hundred_calls_at_once(cluster: rh.Cluster) -> None:
 
 def test_what_was_never_sent_is_not_found(cluster: rh.Cluster) -> None:
     calls = cluster.calls
-    target, _ = calls.target("default", None)
+    target, _ = calls.target(EnvUse("default"), None)
     with pytest.raises(ObjectNotFoundError, match="nothing under the key 'gone'") as caught:
         calls.call(target, "method", "gone", ((), {}), CallOptions(), method="add")
     assert isinstance(caught.value, KeyError)

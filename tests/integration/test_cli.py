@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from runhouse.cli.main import app
 from tests.rigs.cli import RH, Cli, environment, on_terminal, record
 from tests.rigs.clusters import private_sshd
+from tests.rigs.gateway import dashboard
 from tests.rigs.sshd import free_port
 from tests.waiting import wait_until
 
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.timeout(60)
 COMMANDS = [
     *("list", "status", "up", "ssh", "run", "call", "runs", "logs", "result", "cancel"),
     *("keys", "get", "put", "rename", "delete", "stop", "start", "down", "keep-warm", "cost"),
-    *("forget", "doctor"),
+    *("forget", "doctor", "dashboard"),
 ]
 
 
@@ -310,3 +311,21 @@ def test_the_host_s_own_server_is_the_one_that_clients_find(rh: Cli) -> None:
     assert there("stop") == (0, {"name": name, "stopped": True})
     assert there("stop") == (0, {"name": name, "stopped": False})
     assert rh("status", "box").returncode == 3
+
+
+# -- the dashboard -------------------------------------------------------------------------------
+
+
+def test_a_dashboard_shows_a_host_through_its_connection(rh: Cli) -> None:
+    assert rh("up", "box").returncode == 0
+    with dashboard(rh.environ, "box") as gateway:
+        told = gateway("GET", "/whoami")[1]
+        assert (told["cluster"], told["clusters"]) == ("box", ["box", "local", "gone"])
+        status = gateway("GET", "/at/box/status")[1]
+        assert status["pid"] == rh.json("status", "box")["pid"]
+        assert len(gateway("GET", "/at/box/nodes")[1]["nodes"][0]["samples"]) >= 1
+        found = {each["name"]: each["state"] for each in gateway("GET", "/clusters")[1]["clusters"]}
+        assert (found["box"], found["gone"]) == ("up", "unknown")
+        assert gateway("POST", "/clusters/box/stop", {})[1]["stopped"]
+        status, problem = gateway("GET", "/at/box/status")
+        assert (status, "server does not run" in problem["detail"]) == (503, True), problem

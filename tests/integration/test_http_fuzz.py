@@ -88,6 +88,7 @@ def document_of(api: Http) -> dict[str, Any]:
     document: dict[str, Any] = api("GET", "/openapi.json").json
     put = document["paths"]["/objects/{key}"]["put"]
     put["parameters"] = [p for p in put["parameters"] if p["name"] != "env"]
+    del document["paths"]["/envs/{env}"]["put"]  # another env of the name gets another worker
     del put["requestBody"]["content"][PICKLE]
     del document["paths"]["/call/counter/fail"]  # it is made to fail
     autostop = document["paths"]["/autostop"]["put"]["requestBody"]["content"]["application/json"]

@@ -1,19 +1,19 @@
-"""JupyterLab, kernels and IPython on a real host: in a browser, on a terminal, from a local Jupyter."""
+"""JupyterLab, kernels and IPython on a real host: in a browser, a terminal, and Jupyter here."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
 import sys
-import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
+from playwright.sync_api import sync_playwright
 
 import runhouse as rh
 from runhouse.clusters.jupyter import Jupyter
@@ -62,20 +62,21 @@ def cli(sshd: PrivateSshd) -> Cli:
     return Cli(home, sshd.address, environ)
 
 
-def ask(lab: Any, path: str, *, method: str = "GET", body: object = None) -> Any:
+def ask(lab: Any, path: str, *, method: str = "GET", body: Any = None) -> Any:
     """Use Jupyter's own API."""
-    request = urllib.request.Request(
+    answer = requests.request(
+        method,
         f"http://127.0.0.1:{lab.port}/api/{path}",
-        data=None if body is None else json.dumps(body).encode(),
+        json=body,
         headers={"Authorization": f"token {lab.token}"},
-        method=method,
+        timeout=20,
     )
-    with urllib.request.urlopen(request, timeout=20) as answer:
-        return json.loads(answer.read() or b"null")
+    answer.raise_for_status()
+    return answer.json() if answer.content else None
 
 
 def put_notebook(lab: Any, name: str, source: str) -> None:
-    cell = {"cell_type": "code", "source": source, "metadata": {}, "outputs": []}
+    cell: dict[str, Any] = {"cell_type": "code", "source": source, "metadata": {}, "outputs": []}
     cell |= {"execution_count": None, "id": "first"}
     kernel = {"kernelspec": {"name": "runhouse", "display_name": "Python", "language": "python"}}
     content = {"cells": [cell], "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
@@ -84,7 +85,7 @@ def put_notebook(lab: Any, name: str, source: str) -> None:
 
 
 def is_running(box: rh.Cluster, name: str = "default") -> bool:
-    code = f"fuser -s ~/.rh/hosts/*/notebooks/{name}/lock"
+    code = f"flock --nonblock ~/.rh/hosts/*/notebooks/{name}/lock true && exit 1; exit 0"
     return box.run(code, stream_logs=False)[0][0] == 0
 
 
@@ -92,11 +93,10 @@ def is_running(box: rh.Cluster, name: str = "default") -> bool:
 
 
 def test_a_cell_runs_in_a_browser(box: rh.Cluster) -> None:
-    api = pytest.importorskip("playwright.sync_api")
     chromium = shutil.which("chromium")
     if chromium is None:
         pytest.skip("there is no chromium: apt install chromium")
-    with box.open_notebook() as lab, api.sync_playwright() as playwright:
+    with box.open_notebook() as lab, sync_playwright() as playwright:
         put_notebook(lab, "first.ipynb", CELL)
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page()
@@ -115,8 +115,8 @@ def test_a_cell_runs_in_a_browser(box: rh.Cluster) -> None:
 
 def test_it_needs_its_token_and_keeps_it_to_itself(box: rh.Cluster) -> None:
     with box.open_notebook() as lab:
-        with pytest.raises(urllib.error.HTTPError, match="403"):
-            urllib.request.urlopen(f"http://127.0.0.1:{lab.port}/api/contents", timeout=20)
+        answer = requests.get(f"http://127.0.0.1:{lab.port}/api/contents", timeout=20)
+        assert answer.status_code == 403
         shown = box.run(["ps -eo args", "cat ~/.rh/hosts/*/notebooks/*/log"], stream_logs=False)
         assert all(lab.token not in out for _, out, _ in shown)
         modes = box.run("stat -c %a ~/.rh/hosts/*/notebooks/default", stream_logs=False)

@@ -35,12 +35,18 @@ sys.addaudithook(listen)
 PROGRAM = """
 import runhouse as rh
 from tests.integration import sample
+from tests.rigs.http import http_of
 assert rh.function(sample.add).to(rh.here)(1, 2) == 3
 counter = rh.module(sample.Counter).to(rh.here)(1, name="counter")
 assert counter.add(1) == 2
 run = rh.function(sample.add).to(rh.here).run(1, 2)
 assert run.result() == 3
 rh.here.put("a", 1)
+http = http_of(rh.here)
+for path in ("/", "/page/app.js", "/metrics", "/nodes", "/runs?search=a", "/keys?sizes=true"):
+    assert http("GET", path).status == 200, path
+import sys
+assert not [name for name in sys.modules if name.partition(".")[0] == "opentelemetry"]
 assert rh.here.status().objects == 2
 try:
     rh.function(sample.fail).to(rh.here)(3)

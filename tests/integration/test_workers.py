@@ -17,6 +17,7 @@ import pytest
 
 import runhouse as rh
 from runhouse.client.endpoint import Target
+from runhouse.clusters.env_use import EnvUse
 from runhouse.server.nodes import resident_bytes
 from runhouse.wire import frames
 from runhouse.wire.frames import Frame
@@ -222,7 +223,7 @@ def test_more_than_four_gigabytes_go_both_ways_and_the_server_stays_small(
 
 def test_a_thousand_idle_connections_cost_no_threads(local: rh.Cluster) -> None:
     remote = rh.function(sample.identity).to(local, env="many")
-    target, _ = local.calls.target("many", Path(__file__).parents[2])
+    target, _ = local.calls.target(EnvUse("many"), Path(__file__).parents[2])
     client = local.calls.client
     connections = [client.open(target) for _ in range(300)]
     (worker,) = [worker for worker in local.status().workers if worker.env == "many"]
@@ -247,7 +248,7 @@ def test_threads_of_a_burst_end_again(local: rh.Cluster) -> None:
 
 def test_what_is_no_message_ends_only_its_connection(local: rh.Cluster) -> None:
     remote = rh.function(sample.add).to(local, env="fuzzed")
-    target, _ = local.calls.target("fuzzed", Path(__file__).parents[2])
+    target, _ = local.calls.target(EnvUse("fuzzed"), Path(__file__).parents[2])
     for data in (b"\x00" * 20, b"\x01" + b"\x00" * 19, b"\xff" * 64, b"\x02\0\0\0" + b"\0" * 16):
         connection = local.calls.client.open(target)
         with connection.sock as sock:

@@ -63,6 +63,10 @@ class Target:
         with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
             return json.load(answer)
 
+    def aws(self, service: str, operation: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Ask the box's AWS as its SDK does, without the SDK."""
+        return _aws(self.box, f"{service}.{operation}", body)
+
     def fail(self, **faults: float) -> None:
         """Set what goes wrong, in place of what did."""
         self.ask("/box/faults", faults)
@@ -76,7 +80,7 @@ class Target:
 def start_target(box: Box, name: str = "channel", environment: Mapping[str, str] = {}) -> Target:  # noqa: B006
     """Start a job in a box and wait until sessions with it can be had."""
     target = Target(box, f"sagemaker-training-job:{name}_algo-1")
-    made = _aws(box, "CreateTrainingJob", _request(name, environment))
+    made = target.aws("SageMaker", "CreateTrainingJob", _request(name, environment))
     assert "TrainingJobArn" in made, made
     deadline = time.monotonic() + _START_S
     while True:
@@ -113,10 +117,9 @@ def _request(name: str, environment: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _aws(box: Box, operation: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    """Ask the box's SageMaker as its SDK does, without the SDK."""
     scope = f"Credential=testing/20260101/{REGION}/sagemaker/aws4_request"
     headers = {
-        "X-Amz-Target": f"SageMaker.{operation}",
+        "X-Amz-Target": operation,
         "Content-Type": "application/x-amz-json-1.1",
         "Authorization": f"AWS4-HMAC-SHA256 {scope}",
     }

@@ -1,9 +1,9 @@
 """What runs in a container for tests and measurements of data channels; a script.
 
-At port 9000, or the one of its argument, the first line of a connection says what it does: `ready`, which is said back and
-before another line; `echo`; `up N`, which takes N bytes
-and answers with their SHA-256; `down N`, which gives N bytes and then their SHA-256. With the
-variable AUTHORIZED_KEY, an sshd listens at port 22.
+At port 9000, or the one of its argument, the first line of a connection says what it does: `ready`,
+which is said back, before another line; `echo`; `up N`, which takes N bytes and answers with their
+SHA-256; `down N`, which gives N bytes and then their SHA-256. With the variable AUTHORIZED_KEY, an
+sshd listens at port 22.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import resource
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -68,6 +69,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rh_home: Path) -> Iter
     here = tmp_path / "here"
     here.mkdir()
     monkeypatch.setenv("HOME", str(here))
+    monkeypatch.setitem(sys.modules, "keyring", None)  # no real one
     for provider in PROVIDERS.values():
         moved = [kept.moved_by for kept in provider.files if kept.moved_by]
         for name in (*provider.known_variables(), *moved, "AWS_PROFILE"):

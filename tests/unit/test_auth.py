@@ -33,6 +33,14 @@ def test_each_token_allows_what_it_was_made_for(tokens: Tokens) -> None:
     ]
 
 
+def test_a_token_says_whose_it_is(tokens: Tokens) -> None:
+    looking = tokens.create("look", read_only=True)
+    assert tokens.holder("Bearer own") == ("owner", Access.FULL)
+    assert tokens.holder(f"Bearer {looking}") == ("look", Access.READ)
+    assert tokens.holder(f"Basic {looking}") == ("", Access.NONE)
+    assert tokens.holder("Bearer ownn")[1] is Access.NONE
+
+
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "own", "Basic own", "Bearer ownn"])
 def test_other_headers_allow_nothing(tokens: Tokens, header: str) -> None:
     assert tokens.access(header) is Access.NONE

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from runhouse.server.autostop import NEVER, Autostop, Keeper, Setting, run_pulse
+from runhouse.server.envs import Bindings
 from runhouse.server.journals import Journals
 from runhouse.server.launch import Launcher
 from runhouse.server.paths import ServerPaths
@@ -287,7 +288,7 @@ def test_a_pulse_ends_with_whoever_waits_for_it(tmp_path: Path) -> None:
 def keeper(root: Path) -> Keeper:
     """Return what a server without workers has."""
     paths = ServerPaths(root)
-    workers = Workers(Launcher(paths, sys.executable, {}))
+    workers = Workers(Launcher(paths, sys.executable, {}), Bindings(paths.envs))
     return Keeper(paths.autostop, workers, Journals(paths.runs, 1.0, lambda _: False), 60.0)
 
 

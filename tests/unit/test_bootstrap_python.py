@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from runhouse.bootstrap import python as bootstrap_python
 from runhouse.bootstrap.probe import HostFacts, probe
 from runhouse.bootstrap.python import bring_python
+from runhouse.bootstrap.uv import uv_here
 from runhouse.errors import HostNotWritableError, NoUsablePythonError
 from tests.rigs.bare_host import BareHost, Done, interpreter, make_bare_host
 
@@ -101,7 +101,7 @@ def test_uv_is_sent_and_installs_a_python(host: BareHost, download_site: dict[st
 
 
 def test_the_uv_of_the_host_is_used(host: BareHost, download_site: dict[str, str]) -> None:
-    uv = bootstrap_python._uv_here()
+    uv = uv_here()
     assert uv is not None
     host.add("uv", uv)
     facts = look(host)
@@ -139,7 +139,7 @@ def test_mirrors_are_passed_on_but_not_in_arguments(host: BareHost) -> None:
 
 def test_a_host_without_internet_is_told_with_what_uv_said(host: BareHost, tmp_path: Path) -> None:
     host.add("python3", interpreter("3.8"))
-    uv = bootstrap_python._uv_here()
+    uv = uv_here()
     assert uv is not None
     host.add("uv", uv)
     environ = {"UV_PYTHON_DOWNLOADS_JSON_URL": f"file://{tmp_path}/nothing-here.json"}

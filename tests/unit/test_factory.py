@@ -139,7 +139,7 @@ def test_a_cluster_is_found_by_what_stands_for_it() -> None:
         ({"name": "local", "host": "box"}, ValueError, "It stands for this machine"),
         ({"name": "local", "ssh_port": 22}, ValueError, "needs no ssh_port"),
         ({"name": "mine", "host": "localhost", "server_port": 80}, ValueError, "no server_port"),
-        ({"name": "local", "env": 3}, InvalidNameError, "as a name"),
+        ({"name": "local", "env": 3}, TypeError, "It is of type int. Give the name of an env"),
     ],
 )
 def test_bad_input_is_refused_with_a_reason(

@@ -73,6 +73,7 @@ def test_empty_skeleton_keeps_all(skeleton: Path) -> None:
         ("clusters/on_demand", "import sky", "sky is wrapped once"),
         ("clusters/sagemaker", "import boto3.session", "boto3 is wrapped once"),
         ("clusters/sagemaker", "import botocore.session", "botocore is wrapped"),
+        ("client/client", "from opentelemetry import trace", "opentelemetry is wrapped once"),
         ("cli/main", "import runhouse", "nobody inside imports"),
     ],
 )
@@ -92,5 +93,6 @@ def test_planted_cycle_is_found(skeleton: Path) -> None:
 def test_wrappers_may_import_what_they_wrap(skeleton: Path) -> None:
     _plant(skeleton, "clusters/skypilot", "import sky.clouds")
     _plant(skeleton, "clusters/aws", "import boto3, botocore")
+    _plant(skeleton, "client/opentelemetry", "from opentelemetry import trace")
     _plant(skeleton, "clusters/on_demand", "import runhouse.clusters.skypilot")
     assert _broken(skeleton) == []

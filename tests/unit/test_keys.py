@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from runhouse.server.envs import Bindings
 from runhouse.server.index import Index
 from runhouse.server.journals import Journals
 from runhouse.server.keys import Keys, WakeError
@@ -48,7 +49,7 @@ class Peer:
         process = cast("asyncio.subprocess.Process", SimpleNamespace(pid=7))
         self.worker = Worker(name, env, Scope(), process, ours, (-1, -1), server.root, 0.0)
         server.workers._alive[name] = self.worker
-        server.workers._current[env, ""] = self.worker
+        server.workers._current[env, "", 0] = self.worker
         asyncio.get_running_loop().add_reader(ours, server.workers._read, self.worker)
         self.worker.ready.set()
         self.thread = threading.Thread(target=self._answer)
@@ -103,7 +104,7 @@ class Server:
         """Start without workers."""
         self.root = root
         self.objects = root / "objects"
-        self.workers = Workers(Launcher(ServerPaths(root), "/no/python", {}))
+        self.workers = Workers(Launcher(ServerPaths(root), "/no/python", {}), Bindings(root))
         self.index = Index(self.objects)
         self.keys = Keys(self.index, self.workers, 5.0)
         self.runs = Runs(Journals(root / "runs", 60, lambda worker_id: True), self.workers)

@@ -11,7 +11,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings as hypothesis_settings, strategies as st
 
 from runhouse.errors import InvalidNameError
-from runhouse.registry.credentials import delete_password, load_password, save_password
+from runhouse.registry.credentials import (
+    delete_password,
+    delete_values,
+    load_password,
+    load_values,
+    save_password,
+    save_values,
+    value_names,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -166,3 +174,30 @@ def test_a_keyring_that_cannot_be_used_is_none(
     delete_password("box")
     assert load_password("box") is None
     assert not kept.exists()
+
+
+def test_values_of_secrets_are_in_the_keyring_and_their_names_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rh_home: Path
+) -> None:
+    save_values("database", {"A": "in a file"})
+    kept = _install_keyring(tmp_path / "lib", monkeypatch)
+    save_values("database", {"A": "sesame", "B": "x"})
+    file = rh_home / "credentials" / "secret:database"
+    assert file.read_bytes() == b"", "an older value must not come back later"
+    assert "sesame" in kept.read_text()
+    assert value_names() == ["database"]
+    assert load_values("database") == {"A": "sesame", "B": "x"}
+    delete_values("database")
+    delete_values("database")
+    assert value_names() == []
+    assert load_values("database") is None
+
+
+def test_values_and_passwords_of_one_name_do_not_meet(rh_home: Path) -> None:
+    save_password("box", "password")
+    save_values("box", {"A": "value"})
+    assert stat.S_IMODE((rh_home / "credentials" / "secret:box").stat().st_mode) == 0o600
+    delete_password("box")
+    assert load_values("box") == {"A": "value"}
+    with pytest.raises(InvalidNameError):
+        save_values("../box", {"A": "value"})

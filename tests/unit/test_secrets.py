@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 import runhouse as rh
+from runhouse.cli.main import app
 from runhouse.registry import credentials
 from runhouse.specs.found import find
 from runhouse.specs.providers import PROVIDERS
@@ -236,3 +238,42 @@ def test_the_table_is_whole() -> None:
     )
     assert set(expected.split()) <= PROVIDERS.keys()
     assert os.environ["HOME"] != str(Path("/root"))
+
+
+# -- the command line ---------------------------------------------------------------------------
+
+
+def test_secrets_of_this_machine_are_listed_without_values(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = put(home, ".ssh/id_ed25519", VALUE)
+    monkeypatch.setenv("OPENAI_API_KEY", VALUE)
+    listed = CliRunner().invoke(app, ["secrets", "list", "--json"])
+    assert json.loads(listed.stdout) == [
+        {"name": "openai", "places": ["$OPENAI_API_KEY"], "sent_by_default": True},
+        {"name": "ssh", "places": [str(key)], "sent_by_default": False},
+    ]
+    shown = CliRunner().invoke(app, ["secrets", "list"]).stdout
+    assert "$OPENAI_API_KEY" in shown
+    assert "Not found here: anthropic, aws" in shown
+    assert VALUE not in listed.stdout + shown
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["rm", "box"], 2, "their names, or --all"),
+        (["rm", "box", "aws", "--all"], 2, "their names, or --all"),
+        (["rm", "box", "--all"], 2, "Add --yes"),
+        (["send", "box", "--overwrite"], 2, "needs the names"),
+        (["send", "box", "openai"], 4, "not on this machine"),
+        (["send", "box", "opena"], 4, "look like it: openai"),
+        (["send", "nowhere"], 4, "nowhere"),
+        (["list", "nowhere"], 4, "nowhere"),
+    ],
+)
+def test_wrong_words_on_the_command_line(words: list[str], code: int, said: str) -> None:
+    rh.cluster("box", host="box").save()
+    done = CliRunner().invoke(app, ["secrets", *words])
+    assert done.exit_code == code, done.output
+    assert said in done.output

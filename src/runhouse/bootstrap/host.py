@@ -6,12 +6,13 @@ one; nothing above asks which it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from runhouse.client.endpoint import Endpoint
+from runhouse.files import PLAINLY, Copying
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +41,15 @@ class Completed(Protocol):
 
 
 class Tunnel(AbstractContextManager["Tunnel"], Protocol):
-    """Lead a port of this machine to a port of the host until closed."""
+    """Lead a port of this machine to a port of the host until closed.
+
+    Example:
+        >>> import runhouse as rh
+        >>> tunnel, port = rh.here.ssh_tunnel(0, remote_port=8888)
+        >>> tunnel.remote_port
+        8888
+        >>> tunnel.close()
+    """
 
     @property
     def local_port(self) -> int:
@@ -51,7 +60,23 @@ class Tunnel(AbstractContextManager["Tunnel"], Protocol):
         """Return the port on the host."""
 
     def close(self) -> None:
-        """End the tunnel; safe to repeat."""
+        """End the tunnel; safe to repeat.
+
+        Example:
+            >>> import runhouse as rh
+            >>> tunnel, port = rh.here.ssh_tunnel(0, remote_port=8888)
+            >>> tunnel.close()
+        """
+
+
+class Mounted(AbstractContextManager["Mounted"], Protocol):
+    """Show a folder of a host here until closed."""
+
+    def wait(self) -> None:
+        """Wait until somebody else unmounts it, or the connection ends."""
+
+    def close(self) -> None:
+        """Unmount it; safe to repeat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +142,18 @@ class Host(Endpoint, Protocol):
     def python(self) -> str:
         """Return the path of the interpreter that runs code on the host."""
 
+    @property
+    def is_here(self) -> bool:
+        """Tell whether the host is this very machine, with its files."""
+
+    @property
+    def root(self) -> str:
+        """Return our directory on the host, relative to the home directory or absolute."""
+
+    @property
+    def packages(self) -> str:
+        """Return the directory on the host that holds our package."""
+
     def interactive(self, command: str | None = None) -> int:
         """Open a shell, or run a command, on this terminal; return the exit code."""
 
@@ -132,6 +169,12 @@ class Host(Endpoint, Protocol):
         """
 
     def copy(
-        self, source: str, dest: str, *, up: bool, contents: bool, filters: Sequence[str]
-    ) -> None:
+        self, source: str, dest: str, *, up: bool, contents: bool, how: Copying = PLAINLY
+    ) -> SyncReport:
         """Copy files between this machine and the host."""
+
+    def copy_to(self, other: Host, source: str, dest: str, how: Copying) -> SyncReport | None:
+        """Copy files from the host to another one; return None where files must be stored here."""
+
+    def mount(self, remote: str, folder: Path) -> Mounted:
+        """Show a folder of the host in one of this machine, until closed."""

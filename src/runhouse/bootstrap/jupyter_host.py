@@ -1,7 +1,7 @@
 """Run JupyterLab and kernels; runs on the host, with what comes on standard input.
 
-Usage: `python -m runhouse.bootstrap.jupyter_host < REQUEST`: a JSON object whose `op` names a
-function of `_OPERATIONS`. The answer is a JSON object on standard output.
+Usage: `main()` with a JSON object on standard input, whose `op` names a function of `_OPERATIONS`.
+The answer is a JSON object on standard output.
 
 Each of them has a directory, and a supervisor in a session of its own: it lives on when the
 connection of whoever has started it drops. A client that is there renews a *lease*; when it has not
@@ -53,8 +53,7 @@ class _Place:
     """Name the files of one server or kernel."""
 
     def __init__(self, request: dict[str, Any]) -> None:
-        root = Path(request["root"]).expanduser() / "hosts" / os.uname().nodename / "notebooks"
-        self.folder = private_directory(root / request["name"])
+        self.folder = private_directory(Path(request["root"], "notebooks", request["name"]))
         self.lock = self.folder / "lock"
         self.lease = self.folder / "lease"
         self.log = self.folder / "log"
@@ -123,16 +122,17 @@ def _alone(place: _Place) -> Iterator[None]:
 
 def _supervise_apart(request: dict[str, Any]) -> None:
     """Start this program again, in a session of its own, as the supervisor."""
-    supervisor = subprocess.Popen(  # noqa: S603 - the very command that has started this process
-        sys.orig_argv,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    assert supervisor.stdin is not None
-    supervisor.stdin.write(json.dumps({**request, "op": "supervise"}).encode())
-    supervisor.stdin.close()
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "wb") as pipe:
+        subprocess.Popen(  # noqa: S603 - the very command that has started this process
+            sys.orig_argv,
+            stdin=reading,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        os.close(reading)
+        pipe.write(json.dumps({**request, "op": "supervise"}).encode())
 
 
 def _lab_ready(place: _Place) -> dict[str, Any] | None:
@@ -340,7 +340,3 @@ def main() -> None:
     except OSError as error:
         answer = {"failed": "error", "said": str(error)}
     sys.stdout.write(json.dumps(answer) + "\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -10,23 +10,26 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runhouse.bootstrap.host import OnOutput, Placed
 from runhouse.bootstrap.local_command import LocalCompleted, run_command
+from runhouse.bootstrap.local_copy import copy_here
 from runhouse.bootstrap.relay import LocalTunnel, open_relay
 from runhouse.client.endpoint import ended
 from runhouse.errors import SettingsError, SyncError
+from runhouse.files import PLAINLY, Copying
 from runhouse.server.control import log_tail, running_server, start_server, stop_server
 from runhouse.server.daemon import ServerConfig, ServerInfo
 from runhouse.server.paths import ServerPaths
 from runhouse.ssh.project import list_project
+from runhouse.ssh.sync import SyncReport, report
 from runhouse.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from runhouse.bootstrap.host import Host, Mounted
     from runhouse.settings import Settings
 
 
@@ -41,6 +44,8 @@ def server_root(settings: Settings) -> Path:
 
 class LocalHost:
     """Start and use the embedded server of this machine."""
+
+    is_here = True
 
     def __init__(self, settings: Settings, python: str = "", port: int = 0) -> None:
         """Store the settings; nothing starts before it is used."""
@@ -82,6 +87,7 @@ class LocalHost:
             start_timeout_s=self._settings.start_timeout_s,
             idle_s=self._settings.local_idle_s,
             port=self._port,
+            keep_runs_days=self._settings.keep_runs_days,
         )
         with self._lock:
             self._info = start_server(config, replace=replace)
@@ -156,6 +162,16 @@ class LocalHost:
         """Return the interpreter of this machine's workers."""
         return self._python or sys.executable
 
+    @property
+    def root(self) -> str:
+        """Return our directory."""
+        return str(self._settings.home)
+
+    @property
+    def packages(self) -> str:
+        """Return the directory that holds our package."""
+        return str(Path(__file__).parents[2])
+
     def interactive(self, command: str | None = None) -> int:
         """Run a shell, or a command, on this terminal."""
         shell = os.environ.get("SHELL", "/bin/sh")
@@ -186,19 +202,34 @@ class LocalHost:
         return Placed(str(root), list_project(root))
 
     def copy(
-        self, source: str, dest: str, *, up: bool, contents: bool, filters: Sequence[str]
-    ) -> None:
+        self, source: str, dest: str, *, up: bool, contents: bool, how: Copying = PLAINLY
+    ) -> SyncReport:
         """Copy files on this machine."""
         del up
         origin, target = Path(source).expanduser(), Path(dest).expanduser()
-        ignore = shutil.ignore_patterns(*filters)
+        started = time.monotonic()
         try:
-            if origin.is_dir():
-                into = target if contents else target / origin.name
-                shutil.copytree(origin, into, symlinks=True, ignore=ignore, dirs_exist_ok=True)
-            else:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(origin, target)
+            into = origin.is_dir() or dest.endswith("/") or target.is_dir()
+            place = target / origin.name if into and not contents else target
+            counts = copy_here(origin, place, how)
         except (OSError, shutil.Error) as error:
             msg = f"{source} was not copied to {dest}. {error}. Check both paths."
             raise SyncError(msg) from error
+        return report(counts, started)
+
+    def copy_to(self, other: Host, source: str, dest: str, how: Copying) -> SyncReport | None:
+        """Copy files to another host, which needs no third one."""
+        contents = source.endswith("/")
+        return other.copy(source.rstrip("/") or "/", dest, up=True, contents=contents, how=how)
+
+    def mount(self, remote: str, folder: Path) -> Mounted:
+        """Refuse to mount: it is here already.
+
+        Raises:
+            SyncError: Always.
+        """
+        msg = (
+            f"{remote} was not mounted at {folder}. It is on this machine already. Use the path, "
+            "or a symbolic link."
+        )
+        raise SyncError(msg)

@@ -37,7 +37,16 @@ _OWN = Path(__file__).parents[1]
 _LAUNCH = Path(__file__).with_name("launch.py")
 # Parts of our package and of others that no host uses.
 _LEFT_OUT = frozenset(
-    {"__pycache__", "cli", "py.typed", "anyio/pytest_plugin.py", "anyio/_backends/_trio.py"}
+    {
+        *("__pycache__", "cli", "py.typed", "anyio/pytest_plugin.py", "anyio/_backends/_trio.py"),
+        *("click/_winconsole.py", "click/testing.py", "idna/__main__.py", "idna/cli.py"),
+        *("starlette/templating.py", "starlette/testclient.py"),
+        *(
+            f"uvicorn/protocols/websockets/{name}"
+            for name in ("websockets_impl.py", "wsproto_impl.py")
+        ),
+        "uvicorn/protocols/websockets/websockets_sansio_impl.py",
+    }
 )
 _COMPILED = (".so", ".pyd", ".dylib")
 _MARK = ".complete"

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from runhouse.bootstrap import runtime
 from runhouse.bootstrap.host import Placed
 from runhouse.bootstrap.probe import HostFacts, check_python, check_writable, not_writable, probe
 from runhouse.bootstrap.python import bring_python
+from runhouse.bootstrap.transfers import copy_between, copy_files
 from runhouse.client.endpoint import ended
 from runhouse.errors import (
     BootstrapError,
@@ -24,20 +24,22 @@ from runhouse.errors import (
     ServerBusyError,
     ServerStartError,
 )
-from runhouse.files import private_directory, write_private
+from runhouse.files import PLAINLY, Copying, private_directory, write_private
 from runhouse.server.control import ExitCode
 from runhouse.server.daemon import ServerConfig, ServerInfo, exclusive
 from runhouse.ssh.command import quote
+from runhouse.ssh.host_paths import remote_path
+from runhouse.ssh.mount import Mount
 from runhouse.ssh.repository import current_branch
 from runhouse.ssh.session import Session
-from runhouse.ssh.sync import download, mirror_project, upload
+from runhouse.ssh.sync import SyncReport, mirror_project
 from runhouse.ssh.target import Target
 from runhouse.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from pathlib import Path
 
-    from runhouse.bootstrap.host import OnOutput
+    from runhouse.bootstrap.host import Host, OnOutput
     from runhouse.settings import Settings
     from runhouse.ssh.command import Completed
     from runhouse.ssh.tunnel import Tunnel
@@ -64,6 +66,8 @@ class Served:
 
 class SshHost:
     """Start and use the server of a host that is reached by SSH."""
+
+    is_here = False
 
     def __init__(
         self,
@@ -228,6 +232,7 @@ class SshHost:
             digest=runtime.digest(),
             start_timeout_s=self._settings.start_timeout_s,
             port=self._port,
+            keep_runs_days=self._settings.keep_runs_days,
             autostop=None if self._autostop is None else self._autostop(),
         )
 
@@ -314,6 +319,16 @@ class SshHost:
         served = self._ready()
         return served.facts.python or served.info.python
 
+    @property
+    def root(self) -> str:
+        """Return our directory on the host."""
+        return f"{self._ready().facts.home}/.rh"
+
+    @property
+    def packages(self) -> str:
+        """Return the directory on the host that holds our package."""
+        return f"{self.root}/runtime/{runtime.digest()}/worker"
+
     def interactive(self, command: str | None = None) -> int:
         """Open a shell, or run a command, on this terminal."""
         return self._reach().interactive(command)
@@ -353,17 +368,22 @@ class SshHost:
         return Placed(there, mirrored.listing, mirrored.report)
 
     def copy(
-        self, source: str, dest: str, *, up: bool, contents: bool, filters: Sequence[str]
-    ) -> None:
+        self, source: str, dest: str, *, up: bool, contents: bool, how: Copying = PLAINLY
+    ) -> SyncReport:
         """Copy files between this machine and the host."""
-        python = self.python()
-        rules = [f"- {pattern}" for pattern in filters]
-        if up:
-            local = Path(source).expanduser()
-            upload(self._session, local, dest, contents=contents, filters=rules, python=python)
-        else:
-            local = Path(dest).expanduser()
-            download(self._session, source, local, contents=contents, filters=rules, python=python)
+        return copy_files(
+            self._session, self.python(), source, dest, up=up, contents=contents, how=how
+        )
+
+    def copy_to(self, other: Host, source: str, dest: str, how: Copying) -> SyncReport | None:
+        """Copy files to another host; return None where files must be stored here."""
+        if not isinstance(other, SshHost):
+            return None
+        return copy_between(self._reach(), other._reach(), source, dest, how)  # noqa: SLF001
+
+    def mount(self, remote: str, folder: Path) -> Mount:
+        """Show a folder of the host in one of this machine, until closed."""
+        return Mount(self._reach(), remote_path(remote), folder)
 
 
 def _digest(text: str) -> str:

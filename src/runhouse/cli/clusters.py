@@ -25,6 +25,7 @@ from runhouse.cli.output import (
 from runhouse.clusters.cluster import Cluster
 from runhouse.clusters.factory import cluster as make_cluster
 from runhouse.clusters.here import here
+from runhouse.clusters.launched import LaunchedCluster
 from runhouse.clusters.local import LOCAL_NAME
 from runhouse.clusters.on_demand import OnDemandCluster
 from runhouse.clusters.records import forget as forget_record
@@ -86,7 +87,7 @@ def find_up(name: str) -> Cluster:
         ClusterNotUpError: It is of cloud machines, and they are not up.
     """
     found = find(name)
-    if isinstance(found, OnDemandCluster):
+    if isinstance(found, LaunchedCluster):
         found.ssh_creds()
     return found
 
@@ -95,7 +96,8 @@ def list_clusters(
     everything: Annotated[
         bool,
         typer.Option(
-            "--all", help="Ask SkyPilot too: states, prices, and clusters that are not saved here."
+            "--all",
+            help="Ask SkyPilot and SageMaker too: states, prices, and what is not saved here.",
         ),
     ] = False,
     as_json: JsonOption = False,
@@ -128,7 +130,7 @@ def _entry(seen: Seen, *, everything: bool) -> dict[str, Any]:
     if not everything:
         return entry
     entry["saved"] = seen.cluster is not None or seen.error is not None
-    if seen.machines is not None or isinstance(seen.cluster, OnDemandCluster):
+    if seen.machines is not None or isinstance(seen.cluster, LaunchedCluster):
         machines = seen.machines
         entry |= {
             "state": machines.state if machines else "down",
@@ -140,8 +142,8 @@ def _entry(seen: Seen, *, everything: bool) -> dict[str, Any]:
 
 def _row(seen: Seen, *, everything: bool) -> list[str]:
     cluster, machines = seen.cluster, seen.machines
-    if isinstance(cluster, OnDemandCluster):
-        hosts = str(cluster.wanted)
+    if isinstance(cluster, LaunchedCluster):
+        hosts = cluster.described
     else:
         hosts = ", ".join(cluster.ips) if cluster is not None else "-"
     kind = cluster.kind if cluster is not None else OnDemandCluster.kind
@@ -149,7 +151,7 @@ def _row(seen: Seen, *, everything: bool) -> list[str]:
     if not everything:
         return [*row, hosts]
     if machines is None:
-        state = "down" if isinstance(cluster, OnDemandCluster) else "-"
+        state = "down" if isinstance(cluster, LaunchedCluster) else "-"
         return [*row, state, "-", hosts]
     return [*row, machines.state, dollars(machines.price_per_hour), machines.resources or hosts]
 
@@ -162,8 +164,8 @@ def status(cluster: ClusterArgument = LOCAL_NAME, as_json: JsonOption = False) -
     with told(as_json=as_json, name=cluster, up=False):
         found = find(cluster)
         try:
-            if isinstance(found, OnDemandCluster):
-                answer = found.status()
+            if isinstance(found, LaunchedCluster):
+                answer = found.tell()
             else:
                 answer = found.check_server(restart_server=False).status()
         except ClusterNotUpError:
@@ -307,7 +309,7 @@ def forget(
         question = f"Forget the cluster {cluster}?"
         confirm(question, f"{cluster} is not forgotten.", yes=yes, as_json=as_json)
         seen = overview(ask_skypilot=False)
-        launched = {each.name for each in seen if isinstance(each.cluster, OnDemandCluster)}
+        launched = {each.name for each in seen if isinstance(each.cluster, LaunchedCluster)}
         forget_record(cluster)
         if as_json:
             print_json({"name": cluster, "forgotten": True})

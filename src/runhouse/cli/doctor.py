@@ -32,8 +32,13 @@ def doctor(
     Looks at this machine and, with CLUSTER, at its head: login, Python, disk, server. Starts and
     changes nothing. Ends with code 1 when something must be mended first.
     """
+    report(_checks(cluster), as_json=as_json)
+
+
+def report(given: Iterator[Check], *, as_json: bool) -> None:
+    """Print what is found while it is found, and end with code 1 when something must be mended."""
     checks = []
-    for check in _checks(cluster):
+    for check in given:
         checks.append(check)
         if not as_json:
             print_line(f"{check.state:8} {check.name:15} {check.found}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,12 +21,16 @@ from runhouse.cli.output import (
 )
 from runhouse.clusters.cloud import Stops  # noqa: TC001 - typer reads the annotations
 from runhouse.clusters.cluster import Cluster
+from runhouse.clusters.costs import all_costs
 from runhouse.clusters.factory import ondemand_cluster
-from runhouse.clusters.launching import say, skypilot
+from runhouse.clusters.launched import LaunchedCluster
+from runhouse.clusters.launching import say
 from runhouse.clusters.local import LOCAL_NAME, LocalCluster
-from runhouse.clusters.on_demand import OnDemandCluster
 from runhouse.clusters.saved import save_new
 from runhouse.errors import RunhouseError
+
+if TYPE_CHECKING:
+    from runhouse.clusters.on_demand import OnDemandCluster
 
 _DAYS = 30
 
@@ -185,7 +189,7 @@ def down(
 
 
 def _remove(
-    cluster: OnDemandCluster, *, forget: bool, as_json: bool
+    cluster: LaunchedCluster, *, forget: bool, as_json: bool
 ) -> tuple[dict[str, Any], RunhouseError | None]:
     """Remove the machines of one of several clusters, and tell of it.
 
@@ -207,14 +211,14 @@ def _remove(
     return {"name": cluster.name, "down": True, "forgotten": forget}, None
 
 
-def _of_machines(name: str) -> OnDemandCluster:
+def _of_machines(name: str) -> LaunchedCluster:
     """Return a cluster whose machines can be removed.
 
     Raises:
         ValueError: It is of hosts that nobody has launched.
     """
     found = find(name)
-    if isinstance(found, OnDemandCluster):
+    if isinstance(found, LaunchedCluster):
         return found
     what, more = "is of hosts of your own", f"; `rh forget {name}` deletes what is saved"
     if isinstance(found, LocalCluster):
@@ -240,7 +244,7 @@ def keep_warm(
     """
     with told(as_json=as_json, name=cluster):
         found = find(cluster).keep_warm(mins)
-        launched = isinstance(found, OnDemandCluster)
+        launched = isinstance(found, LaunchedCluster)
         if launched and cluster in Cluster.list():
             found.save()
         minutes = mins if launched else -1
@@ -260,16 +264,16 @@ def cost(
 ) -> None:
     """Show what machines of a cloud have cost.
 
-    Those that are there, and those that have gone since, as SkyPilot estimates it. What is to be
-    paid is in the clouds' own bills.
+    Those that are there, and those that have gone since, as SkyPilot estimates it, and SageMaker's
+    price list for the jobs of saved clusters. What is to be paid is in the clouds' own bills.
     """
     with told(as_json=as_json):
-        show_costs(skypilot().costs(days), days, as_json=as_json)
+        show_costs(all_costs(days), days, as_json=as_json)
 
 
 def show_costs(found: list[dict[str, Any]], days: int, *, as_json: bool) -> None:
     """Print what each cluster has cost, and all of them together."""
-    total = sum(each["cost"] for each in found)
+    total = sum(each["cost"] or 0.0 for each in found)
     if as_json:
         print_json({"days": days, "total": total, "clusters": found})
         return

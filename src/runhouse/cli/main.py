@@ -9,11 +9,15 @@ import typer
 from runhouse.cli import (
     calls,
     clusters,
+    dashboard,
     doctor,
+    envs,
+    files,
     machines,
     notebooks,
     objects,
     runs,
+    sagemaker,
     secrets,
     server,
     sync,
@@ -53,12 +57,19 @@ _COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
     ("ipython", notebooks.ipython, ("rh ipython box",)),
     ("sync", sync.sync, ("rh sync --dry-run", "rh sync box --path ~/project")),
     (
+        "cp",
+        files.cp,
+        ("rh cp data/ box:data", "rh cp one:results two:", "rh cp box:model.pt s3://models/"),
+    ),
+    ("mount", files.mount, ("rh mount box:data ~/box-data",)),
+    (
         "call",
         calls.call,
         ("rh call box model.train --epochs 3", "rh call local add --arg 1 --arg 2 --json"),
     ),
     ("runs", runs.list_runs, ("rh runs box --all",)),
     ("logs", runs.logs, ("rh logs nightly -f -c box", "rh logs box")),
+    ("dashboard", dashboard.dashboard, ("rh dashboard box", "rh dashboard gpu --port 8265")),
     ("result", runs.result, ("rh result nightly -c box --wait",)),
     ("cancel", runs.cancel, ("rh cancel nightly -c box", "rh cancel --all --force")),
     ("keys", objects.keys, ("rh keys box --env gpu",)),
@@ -94,7 +105,9 @@ for _name, _function, _examples in _COMMANDS:
     app.command(_name, epilog=_epilog, context_settings=_SETTINGS.get(_name))(_function)
 app.add_typer(secrets.app, name="secrets")
 app.add_typer(notebooks.app, name="kernel")
+app.add_typer(envs.app, name="env")
 app.add_typer(server.app, name="server")
+app.add_typer(sagemaker.app, name="sagemaker")
 
 
 def _version(wanted: bool) -> None:

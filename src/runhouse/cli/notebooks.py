@@ -48,12 +48,14 @@ def notebook(
 ) -> None:
     """Run JupyterLab on a cluster, and lead it here.
 
-    Stays until Ctrl-C, which ends it and its kernels unless --persist is given. A dropped connection
-    is made again, and the kernels go on meanwhile. With --json, prints address, port and token first.
+    Stays until Ctrl-C, which ends it and its kernels unless --persist is given. A dropped
+    connection is made again, and the kernels go on meanwhile. With --json, prints address, port and
+    token first.
     """
-    with told(as_json=as_json, name=cluster), find(cluster).open_notebook(
-        env=env, port=port, persist=persist, project=sync
-    ) as lab:
+    with (
+        told(as_json=as_json, name=cluster),
+        find(cluster).open_notebook(env=env, port=port, persist=persist, project=sync) as lab,
+    ):
         if as_json:
             facts = {"url": lab.url, "port": lab.port, "token": lab.token, "reused": lab.reused}
             print_json({"name": cluster, **facts}, indent=None)
@@ -101,7 +103,10 @@ def remove(cluster: ClusterArgument, env: EnvOption = None, as_json: JsonOption 
 
 @app.command(hidden=True, epilog="\b\nExample:\n  rh kernel serve box connection.json")
 def serve(
-    cluster: ClusterArgument, connection_file: Path, env: EnvOption = None, as_json: JsonOption = False
+    cluster: ClusterArgument,
+    connection_file: Path,
+    env: EnvOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Run a kernel for Jupyter, which calls this command."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

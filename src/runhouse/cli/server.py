@@ -40,6 +40,7 @@ def start(as_json: JsonOption = False) -> None:
             version=__version__,
             digest=runtime.digest(),
             start_timeout_s=settings.load().start_timeout_s,
+            keep_runs_days=settings.load().keep_runs_days,
         )
         info = start_server(config)
         if as_json:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from runhouse.client import tracing
 from runhouse.client.exchange import Event, Exchange, Item, Logs, Started, Streaming
 from runhouse.client.logs import show
 from runhouse.client.talk import Talk, outcome
@@ -35,11 +36,12 @@ async def call_async(client: Client, target: Target, call: Call, arguments: Pick
         BaseException: What the call raised.
         RunhouseError: The call could not be made, or was lost.
     """
-    talk = AsyncTalk(client, target, Exchange(call, arguments))
-    event = await talk.next_outcome_async()
-    if isinstance(event, Streaming):
-        return talk.items_async()
-    return outcome(event)
+    with tracing.span(call, client.endpoint.host, target.env):
+        talk = AsyncTalk(client, target, Exchange(call, arguments))
+        event = await talk.next_outcome_async()
+        if isinstance(event, Streaming):
+            return talk.items_async()
+        return outcome(event)
 
 
 async def _fill(sock: socket.socket, view: memoryview) -> bool:

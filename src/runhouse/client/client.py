@@ -12,9 +12,11 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from runhouse.client import tracing
 from runhouse.client.endpoint import (
     Connection,
     Endpoint,
+    EnvNotReadyError,
     Target,
     greet,
     refusal_of_request,
@@ -27,6 +29,8 @@ from runhouse.server.unix_http import UnixHTTPConnection
 from runhouse.wire import frames
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from runhouse.settings import Settings
     from runhouse.wire.messages import Call, RunInfo
     from runhouse.wire.pickling import Pickled
@@ -49,6 +53,8 @@ class Client:
         self._idle: dict[Target, list[Connection]] = {}
         self._homes: dict[str, str] = {}
         self._owner = os.getpid()
+        # Sets up the env of a target that a server has not; returns whether it could.
+        self.set_up: Callable[[Target], bool] = lambda _: False
         weakref.finalize(self, _close_all, self._idle)
 
     def call(self, target: Target, call: Call, arguments: Pickled) -> Any:
@@ -61,11 +67,12 @@ class Client:
             BaseException: What the call raised.
             RunhouseError: The call could not be made, or was lost.
         """
-        talk = Talk(self, target, Exchange(call, arguments))
-        event = talk.next_outcome()
-        if isinstance(event, Streaming):
-            return talk.items()
-        return outcome(event)
+        with tracing.span(call, self.endpoint.host, target.env):
+            talk = Talk(self, target, Exchange(call, arguments))
+            event = talk.next_outcome()
+            if isinstance(event, Streaming):
+                return talk.items()
+            return outcome(event)
 
     def start(self, target: Target, call: Call, arguments: Pickled) -> RunInfo:
         """Start a recorded run that is not watched, and return as soon as it has arrived.
@@ -73,11 +80,12 @@ class Client:
         Raises:
             RunhouseError: The call could not be made.
         """
-        talk = Talk(self, target, Exchange(call, arguments))
-        event = talk.next_event()
-        if isinstance(event, Started):
-            return event.info
-        outcome(event)
+        with tracing.span(call, self.endpoint.host, target.env):
+            talk = Talk(self, target, Exchange(call, arguments))
+            event = talk.next_event()
+            if isinstance(event, Started):
+                return event.info
+            outcome(event)
         msg = "The worker did not say that the run has started. Report this as a bug."
         raise CallError(msg)
 
@@ -137,7 +145,7 @@ class Client:
             for key in self._idle
             if (key.env, key.scope.project, key.worker_id) == (target.env, target.scope.project, "")
             and target.worker_id == ""
-            and target.scope.generation
+            and (target.scope.generation or target.scope.env)
         ]
         return [connection for key in old for connection in self._idle.pop(key)]
 
@@ -147,6 +155,9 @@ class Client:
         while True:
             try:
                 return self._greet(target)
+            except EnvNotReadyError as error:
+                missing = error
+                break
             except CallError:  # the server has answered
                 raise
             except OSError as error:
@@ -157,6 +168,9 @@ class Client:
                     raise self._unreachable(error) from error
                 time.sleep(pause)
             self.endpoint.revive(start=True)
+        if not self.set_up(target):
+            raise missing
+        return self._greet(target)
 
     def _unreachable(self, error: OSError) -> ConnectError:
         return ConnectError(

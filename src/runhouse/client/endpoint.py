@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 _CHUNK = 16 * 1024
 
 
+class EnvNotReadyError(CallError):
+    """Report an env that is not, or not any more, on the cluster as the caller has it."""
+
+
 class Endpoint(Protocol):
     """Reach one server; the kinds of cluster say how."""
 
@@ -202,6 +206,8 @@ def _refusal(endpoint: Endpoint, status: int, body: bytes, run_id: str) -> Excep
         return died(endpoint.host, problem.get("death"), run_id)
     if status == 503:
         return WorkerStartError(detail, host=endpoint.host)
+    if status == 409 and "env" in problem:
+        return env_not_ready(endpoint.host, problem["env"])
     if status == 404 and "key" in problem:
         return object_not_found(endpoint.host, problem["key"])
     if status == 404 and "run" in problem:
@@ -226,6 +232,14 @@ def refusal_of_request(endpoint: Endpoint, request: str, status: int, body: byte
     return CallError(
         f"The server on {endpoint.host} refused {request}. It said {status}: {said} Connect anew "
         "with cluster.connect_server_client(force_reconnect=True) if it should not have."
+    )
+
+
+def env_not_ready(host: str, name: str) -> EnvNotReadyError:
+    """Return the error for an env that is another one on a cluster than the caller has."""
+    return EnvNotReadyError(
+        f"The env {name!r} on {host} is not the one that this was sent to. It was changed or "
+        "removed by somebody else. Send the function or object again with .to()."
     )
 
 

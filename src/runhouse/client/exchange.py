@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, cast
 
-from runhouse.errors import RunLostError
+from runhouse.errors import ObjectNotFoundError, RunLostError
 from runhouse.wire.exceptions import load_error
 from runhouse.wire.frames import Buffer, Frame, encode
 from runhouse.wire.messages import LOST, Call, Kind, LogEntry, RunInfo
@@ -148,7 +148,10 @@ class Exchange:
             return Result(_value(frame) if len(frame.body) else None)
         if frame.meta.get("type") == LOST:
             return Raised(RunLostError(str(frame.meta.get("message"))))
-        return Raised(load_error(frame))
+        error = load_error(frame)
+        if isinstance(error, ObjectNotFoundError):
+            error.worker_id = self.worker_id or ""
+        return Raised(error)
 
     def acknowledging(self) -> list[Buffer] | None:
         """Return what to send so that the worker can let go of events, or None for now."""

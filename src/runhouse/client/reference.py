@@ -60,6 +60,13 @@ class Reference:
         Raises:
             TimeoutError: It is not there in time; the run goes on.
             Exception: What the run raised instead of making the value.
+
+        Example:
+            >>> import runhouse as rh
+            >>> made = rh.function("math:factorial").to(rh.here).remote(5)
+            >>> made.wait(timeout=60)
+            >>> made.status
+            'done'
         """
         if self._run is not None:
             self._run.wait(timeout)
@@ -70,25 +77,78 @@ class Reference:
         Args:
             timeout: How many seconds to wait for the run at most; None for as long as it takes.
 
+        Returns:
+            The value.
+
         Raises:
             TimeoutError: It is not there in time; the run goes on.
             ObjectNotFoundError: The value was deleted, or lost with its worker.
             Exception: What the run raised instead of making the value.
+
+        Example:
+            >>> import runhouse as rh
+            >>> made = rh.function("math:factorial").to(rh.here).remote(5)
+            >>> made.fetch()
+            120
         """
         self.wait(timeout)
         return self._home.get(self.key, KeyError)
 
     async def fetch_async(self, timeout: float | None = None) -> Any:
-        """Do what `fetch` does without blocking the event loop."""
+        """Do what `fetch` does without blocking the event loop.
+
+        Args:
+            timeout: See `fetch`.
+
+        Returns:
+            The value.
+
+        Raises:
+            Exception: See `fetch`.
+
+        Example:
+            >>> import runhouse as rh
+            >>> import asyncio
+            >>> made = rh.function("math:factorial").to(rh.here).remote(5)
+            >>> asyncio.run(made.fetch_async())
+            120
+        """
         return await asyncio.to_thread(self.fetch, timeout)
 
     def cancel(self, force: bool = False) -> None:
-        """Stop the run that makes the value; see `Run.cancel`."""
+        """Stop the run that makes the value; see `Run.cancel`.
+
+        Args:
+            force: End its worker process too.
+
+        Raises:
+            RunNotFoundError: The cluster does not know the run (any more).
+            ConnectError: The cluster cannot be reached.
+
+        Example:
+            >>> import runhouse as rh
+            >>> made = rh.function("time:sleep").to(rh.here).remote(60)
+            >>> made.cancel()
+            >>> made.status
+            'cancelled'
+        """
         if self._run is not None:
             self._run.cancel(force)
 
     def delete(self) -> None:
-        """Let the cluster let go of the value."""
+        """Let the cluster let go of the value.
+
+        Raises:
+            ConnectError: The cluster cannot be reached.
+
+        Example:
+            >>> import runhouse as rh
+            >>> made = rh.function("math:factorial").to(rh.here).remote(5)
+            >>> made.wait()
+            >>> made.delete()
+            >>> rh.here.get(made.key) is None
+            True
+        """
         self._home.client.request("POST", "/objects/delete", {"keys": [self.key]})
 
     def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:

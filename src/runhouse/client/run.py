@@ -84,9 +84,19 @@ class Run:
         Args:
             refresh: Ask the cluster; False: what it told when this handle was made, or last.
 
+        Returns:
+            What is known; see `RunInfo`.
+
         Raises:
             RunNotFoundError: The cluster does not know it (any more).
             ConnectError: The cluster cannot be reached.
+
+        Example:
+            >>> import runhouse as rh
+            >>> run = rh.function("math:factorial").to(rh.here).run(5)
+            >>> _ = run.result()
+            >>> run.info().status, run.info(refresh=False).env
+            ('done', 'default')
         """
         if refresh:
             answer = self._home.client.request("GET", f"/runs/{quote(self.id, safe='')}")
@@ -125,6 +135,12 @@ class Run:
             RunLostError: Its worker or server ended before it did.
             RunNotFoundError: The cluster does not know it (any more).
             Exception: What the function itself raised.
+
+        Example:
+            >>> import runhouse as rh
+            >>> run = rh.function("math:factorial").to(rh.here).run(5)
+            >>> run.result(timeout=60)
+            120
         """
         deadline = _deadline(timeout)
         talk = self._home.client.watch(self.id)
@@ -142,8 +158,21 @@ class Run:
     def wait(self, timeout: float | None = None) -> Kept | None:
         """Wait for the end without fetching a result that was kept; see `result`.
 
+        Args:
+            timeout: How many seconds to wait at most; None for as long as it takes.
+
         Returns:
             Where the result was kept, or None when it was not.
+
+        Raises:
+            TimeoutError: It has not ended in time; it goes on.
+            Exception: What `result` raises.
+
+        Example:
+            >>> import runhouse as rh
+            >>> run = rh.function("math:factorial").to(rh.here).run(5)
+            >>> run.wait() is None
+            True
         """
         deadline = _deadline(timeout)
         talk = self._home.client.watch(self.id)
@@ -155,7 +184,7 @@ class Run:
                 return ended if isinstance(ended, Kept) else None
 
     def logs(self, follow: bool = False) -> str | Iterator[str]:
-        """Return what the run has printed and logged.
+        r"""Return what the run has printed and logged.
 
         Args:
             follow: Return an iterator instead that goes on until the run has ended; nothing is lost
@@ -168,6 +197,14 @@ class Run:
         Raises:
             RunNotFoundError: The cluster does not know it (any more).
             ConnectError: The cluster cannot be reached.
+
+        Example:
+            >>> import runhouse as rh
+            >>> run = rh.function(print).to(rh.here).run("hello")
+            >>> list(run.logs(follow=True))
+            ['hello\n']
+            >>> run.logs()
+            'hello\n'
         """
         if follow:
             return self._follow()
@@ -197,6 +234,13 @@ class Run:
         Raises:
             RunNotFoundError: The cluster does not know it (any more).
             ConnectError: The cluster cannot be reached.
+
+        Example:
+            >>> import runhouse as rh
+            >>> run = rh.function("time:sleep").to(rh.here).run(60)
+            >>> run.cancel()
+            >>> run.status
+            'cancelled'
         """
         path = f"/runs/{quote(self.id, safe='')}/cancel"
         self._home.client.request("POST", path, {"force": bool(force)})

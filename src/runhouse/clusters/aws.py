@@ -14,7 +14,13 @@ from typing import Any
 import boto3
 import botocore.session
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoRegionError, ProfileNotFound
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    NoRegionError,
+    ParamValidationError,
+    ProfileNotFound,
+)
 
 from runhouse.clusters.accounts import AnswerError
 from runhouse.errors import (
@@ -244,6 +250,13 @@ class Account:
             return CloudCredentialsError(
                 f"AWS does not let us in for {self._cluster!r}. {_sentence(reason)} Sign in with "
                 f"`aws configure{self._option}` or `aws sso login{self._option}`.",
+                cluster=self._cluster,
+                reason=reason,
+            )
+        if isinstance(error, ParamValidationError):
+            return LaunchError(
+                f"AWS was not asked about {self._cluster!r}. The request has not the form that "
+                f"{service} takes: {_sentence(reason)} Correct the arguments of the cluster.",
                 cluster=self._cluster,
                 reason=reason,
             )

@@ -47,7 +47,8 @@ class Copy:
             SyncError: It cannot be copied.
         """
         root = project_of_directory(path)
-        before = {file: _signature(root / file) for file in list_project(root).files}
+        files = [each.path for each in list_project(root).files]
+        before = {path: _signature(root / path) for path in files}
         placed = jupyter.host.place(root)
         if jupyter.host.is_here:
             return cls(jupyter, root, placed.directory, {})
@@ -66,7 +67,7 @@ class Copy:
             return
         with tempfile.TemporaryDirectory(prefix="rh-notebook-") as folder:
             host = self.jupyter.host
-            host.copy(gathered["path"], folder, up=False, contents=True, filters=())
+            host.copy(gathered["path"], folder, up=False, contents=True)
             files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
             for file in files:
                 self._take(file, file.relative_to(folder))

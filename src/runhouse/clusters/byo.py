@@ -18,6 +18,7 @@ from runhouse.ssh.target import Target
 
 if TYPE_CHECKING:
     from runhouse.bootstrap.host import Host
+    from runhouse.clusters.env_use import EnvLike
     from runhouse.registry.record import Record
 
 Self = TypeVar("Self", bound="ByoCluster")
@@ -39,7 +40,7 @@ class ByoCluster(Cluster):
         *,
         ssh_port: int | None = None,
         server_port: int | None = None,
-        env: str | None = None,
+        env: EnvLike = None,
         python: str | None = None,
     ) -> None:
         """Check and store the definition; use `runhouse.cluster` instead."""

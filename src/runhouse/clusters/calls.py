@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import json
 import logging
+import os
 import re
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+import socket
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +21,7 @@ from runhouse.client.client import Client
 from runhouse.client.endpoint import Target
 from runhouse.clusters import arguments
 from runhouse.clusters.companions import companions
+from runhouse.clusters.env_use import import_places
 from runhouse.clusters.projects import project_of_modules
 from runhouse.errors import ObjectNotFoundError, PythonMismatchError
 from runhouse.registry.names import check_key
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runhouse.bootstrap.host import Host
+    from runhouse.clusters.env_use import EnvUse
     from runhouse.settings import Settings
 
 
@@ -99,24 +104,36 @@ NO_ARGUMENTS: Arguments = ((), {})
 class Calls:
     """Make calls on one cluster."""
 
-    def __init__(self, host: Host, settings: Settings, python: str) -> None:
-        """Store the host; connections are made when they are needed."""
+    def __init__(
+        self, host: Host, settings: Settings, python: str, set_up: Callable[[Target], bool]
+    ) -> None:
+        """Store the host; connections are made when they are needed.
+
+        Args:
+            host: The host.
+            settings: Time limits.
+            python: The interpreter of workers, or empty.
+            set_up: Sets up the env of a target that the server has not, if it can.
+        """
         self.host = host
         self._settings = settings
         self._python = python
+        self._set_up = set_up
 
     @cached_property
     def client(self) -> Client:
         """Return the client of the cluster's server."""
-        return Client(self.host, self._settings)
+        client = Client(self.host, self._settings)
+        client.set_up = self._set_up
+        return client
 
     def target(
-        self, env: str, root: Path | None, modules: Iterable[str] = ()
+        self, env: EnvUse, root: Path | None, modules: Iterable[str] = ()
     ) -> tuple[Target, str]:
         """Bring a project, and others that it imports from, to the host; say which worker runs it.
 
         Args:
-            env: Name of the env.
+            env: The env.
             root: The project's directory here, or None when the code is in none.
             modules: Modules that are needed beside those that the project's modules import.
 
@@ -129,11 +146,14 @@ class Calls:
             placed.append(self.host.place(other.root))
             base = PurePosixPath(placed[-1].directory)
             imports += [str(base / top) for top in other.import_roots]
+        for project in env.projects:
+            placed.append(self.host.place(project))
+            imports += import_places(placed[-1].directory, project)
         if not placed:
-            return Target(env, Scope(python=self._python)), ""
+            return Target(env.name, Scope(python=self._python, env=env.digest)), ""
         generation = ".".join(each.generation for each in placed)
-        scope = Scope(placed[0].directory, generation, self._python, tuple(imports))
-        return Target(env, scope), placed[0].directory
+        scope = Scope(placed[0].directory, generation, self._python, tuple(imports), env.digest)
+        return Target(env.name, scope), placed[0].directory
 
     def define(self, target: Target, key: str, code: Code, pickled: bytes, name: str) -> None:
         """Tell a worker about a function or class.
@@ -195,6 +215,7 @@ class Calls:
             retry_on=options.retry_on,
             backoff_s=options.backoff_s,
             parent=inside.current_run_id(),
+            caller=_caller(),
             **{"run_id": secrets.token_hex(8), "record": bool(options.run_name), **fields},
         )
 
@@ -295,7 +316,7 @@ class Calls:
         call = self._call("put", key, CallOptions(), new_key=key)
         self.client.call(target, call, pickled)
 
-    def put(self, env: str, key: str, value: object, *, persist: bool) -> None:
+    def put(self, env: EnvUse, key: str, value: object, *, persist: bool) -> None:
         """Put an object into a worker of an env: one that has the code of its class.
 
         Raises:
@@ -313,6 +334,16 @@ class Calls:
             self.define(target, key, code, b"", "")
         call = self._call("put", key, CallOptions(), new_key=key, persist=persist)
         self.client.call(target, call, pickled)
+
+
+@lru_cache(maxsize=1)
+def _caller() -> str:
+    """Return who makes the calls of this process, for those who look at its runs."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name, as in some containers
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
 
 
 def new_key(options: CallOptions, what: str) -> str:

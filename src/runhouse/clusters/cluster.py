@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from runhouse.clusters import arguments
 from runhouse.clusters.inherited import with_inherited
-from runhouse.clusters.objects import Objects
 from runhouse.clusters.records import load_cluster
+from runhouse.clusters.runs import Runs
 from runhouse.clusters.secrets import Secrets
 from runhouse.clusters.status import ClusterStatus, read_status
 from runhouse.errors import BootstrapError, ClusterNotUpError, CommandTimeoutError, ConnectError
@@ -37,7 +37,7 @@ Self = TypeVar("Self", bound="Cluster")
 
 
 @with_inherited
-class Cluster(Objects, Secrets):
+class Cluster(Runs, Secrets):
     r"""Be a named handle on hardware: a host of your own, a cloud VM, or this machine.
 
     Made by `runhouse.cluster` and the other factories. Nothing is connected or started before it
@@ -67,6 +67,11 @@ class Cluster(Objects, Secrets):
 
         Starts nothing. Blocks for `connect_timeout_s` (10 s) at most on a host that is out of
         reach. `check_server(restart_server=False)` asks the same, and raises with the reason.
+
+        Example:
+            >>> import runhouse as rh
+            >>> rh.here.up().is_up()
+            True
         """
         try:
             return self.host_of().server_running()
@@ -84,6 +89,11 @@ class Cluster(Objects, Secrets):
         Raises:
             ConnectError: The host cannot be reached, or does not let us in.
             BootstrapError: The host was reached, but runhouse cannot start there.
+
+        Example:
+            >>> import runhouse as rh
+            >>> rh.here.up()
+            <runhouse.LocalCluster 'local'>
         """
         self.host_of().up()
         return self
@@ -93,6 +103,15 @@ class Cluster(Objects, Secrets):
 
         Returns:
             The cluster itself.
+
+        Raises:
+            ConnectError: The host cannot be reached, or does not let us in.
+            BootstrapError: The host was reached, but runhouse cannot start there.
+
+        Example:
+            >>> import runhouse as rh
+            >>> rh.here.up_if_not().is_up()
+            True
         """
         return self if self.is_up() else self.up()
 
@@ -108,6 +127,11 @@ class Cluster(Objects, Secrets):
         Raises:
             TypeError: The minutes are no whole number.
             ValueError: They are less than -1.
+
+        Example:
+            >>> import runhouse as rh
+            >>> rh.here.keep_warm()
+            <runhouse.LocalCluster 'local'>
         """
         arguments.number("autostop_mins", autostop_mins, least=-1)
         log.debug("%s never stops by itself: nothing to keep warm", self.name)
@@ -115,16 +139,33 @@ class Cluster(Objects, Secrets):
 
     @contextlib.contextmanager
     def pause_autostop(self) -> Iterator[None]:
-        """Keep the cluster from stopping by itself within a `with` block."""
+        """Keep the cluster from stopping by itself within a `with` block.
+
+        Example:
+            >>> import runhouse as rh
+            >>> with rh.here.pause_autostop():
+            ...     codes = rh.here.run("true", require_outputs=False)
+            >>> codes
+            [0]
+        """
         log.debug("%s never stops by itself; there is nothing to pause", self.name)
         yield
 
     def status(self) -> ClusterStatus:
         """Return what runs on the cluster and how busy it is; starts the server if needed.
 
+        Returns:
+            What is known; see `ClusterStatus`.
+
         Raises:
             ConnectError: The host cannot be reached, or does not answer in `request_timeout_s`.
             BootstrapError: The host was reached, but runhouse cannot start there.
+
+        Example:
+            >>> import runhouse as rh
+            >>> status = rh.here.status()
+            >>> status.state, len(status.nodes)
+            ('up', 1)
         """
         return read_status(self.name, self.calls.client.get("/status"))
 
@@ -143,6 +184,11 @@ class Cluster(Objects, Secrets):
         Raises:
             ConnectError: The host cannot be reached, or does not let us in.
             BootstrapError: The host was reached, but runhouse cannot start there.
+
+        Example:
+            >>> import runhouse as rh
+            >>> rh.here.restart_server().is_up()
+            True
         """
         self._close_calls()
         if resync_rh:
@@ -165,6 +211,11 @@ class Cluster(Objects, Secrets):
             ClusterNotUpError: It does not answer and was not to be started.
             ConnectError: The host cannot be reached.
             BootstrapError: The host was reached, but runhouse cannot start there.
+
+        Example:
+            >>> import runhouse as rh
+            >>> rh.here.check_server()
+            <runhouse.LocalCluster 'local'>
         """
         if not self.host_of().server_running():
             if not restart_server:
@@ -188,6 +239,11 @@ class Cluster(Objects, Secrets):
         Raises:
             ConnectError: The host cannot be reached, or does not let us in.
             BootstrapError: The host was reached, but runhouse cannot start there.
+
+        Example:
+            >>> import runhouse as rh
+            >>> rh.here.connect_server_client().is_connected()
+            True
         """
         if force_reconnect:
             self.disconnect()
@@ -195,7 +251,13 @@ class Cluster(Objects, Secrets):
         return self
 
     def is_connected(self) -> bool:
-        """Tell whether a connection to the host is open now; opens none."""
+        """Tell whether a connection to the host is open now; opens none.
+
+        Example:
+            >>> import runhouse as rh
+            >>> rh.cluster("box", host="ada@gpu-box").is_connected()
+            False
+        """
         return self.host_of().is_connected()
 
     def disconnect(self) -> None:
@@ -203,6 +265,12 @@ class Cluster(Objects, Secrets):
 
         The SSH connection to a host is shared by all clusters and processes of this user: it ends
         for all, and each of them connects again by itself.
+
+        Example:
+            >>> import runhouse as rh
+            >>> rh.here.disconnect()
+            >>> rh.here.is_connected()
+            False
         """
         self._close_calls()
         for node in {0, *self._hosts}:
@@ -216,12 +284,28 @@ class Cluster(Objects, Secrets):
 
         Raises:
             ConnectError: The host cannot be reached.
+
+        Example:
+            >>> import runhouse as rh
+            >>> rh.here.up().stop()
+            True
+            >>> rh.here.stop()
+            False
         """
         self._close_calls()
         return self.host_of().stop_server()
 
     def logs(self) -> str:
-        """Return the end of the server's and the workers' logs on the host."""
+        """Return the end of the server's and the workers' logs on the host.
+
+        Raises:
+            ConnectError: The host cannot be reached.
+
+        Example:
+            >>> import runhouse as rh
+            >>> isinstance(rh.here.logs(), str)
+            True
+        """
         return self.host_of().server_log()
 
     def on_this_cluster(self) -> bool:
@@ -230,6 +314,13 @@ class Cluster(Objects, Secrets):
         Decided by the identity of the host, never by a name: a cluster that was sent to this worker
         knows its server; of another one the host is asked, which is False when it is out of reach.
         Blocks for `connect_timeout_s` (10 s) at most, and off any cluster not at all.
+
+        Example:
+            >>> import runhouse as rh
+            >>> rh.here.on_this_cluster()
+            True
+            >>> rh.cluster("box", host="ada@gpu-box").on_this_cluster()
+            False
         """
         root, host_id = os.environ.get("RH_SERVER_ROOT"), os.environ.get("RH_HOST_ID")
         if root is None or host_id is None:

@@ -2,58 +2,31 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, overload
 
-from runhouse import settings
-from runhouse.bootstrap.local_host import LocalHost
 from runhouse.clusters import arguments, shell
-from runhouse.clusters.definition import Definition
-from runhouse.worker import inside
+from runhouse.clusters.envs import Envs
+from runhouse.files import Copying
+from runhouse.specs.progress import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from os import PathLike
 
-    from runhouse.bootstrap.host import Host, Tunnel
+    from runhouse.bootstrap.host import Tunnel
+    from runhouse.clusters.env_use import EnvLike
 
 
-class Commands(Definition):
+class Commands(Envs):
     """Work on a cluster's hosts by shell commands, without its server."""
-
-    _met: str | None = None  # the server to which whoever pickled this was connected
-
-    def _make_host(self, node: int) -> Host:
-        """Return a new handle on one of the hosts."""
-        msg = f"{type(self).__name__} must override _make_host()."
-        raise TypeError(msg)
-
-    @cached_property
-    def _hosts(self) -> dict[int, Host]:
-        return {}
-
-    def host_of(self, node: int = 0) -> Host:
-        """Return the handle on a node's host, for code that works below clusters.
-
-        Args:
-            node: Index of the node; 0 is the head.
-        """
-        if node not in self._hosts:
-            own = inside.own()
-            inward = node == 0 and own is not None and self._is_own_server(own.server_id)
-            self._hosts[node] = LocalHost(settings.load()) if inward else self._make_host(node)
-        return self._hosts[node]
-
-    def _is_own_server(self, server_id: str) -> bool:
-        """Tell whether the server that this code runs under is this cluster's."""
-        return self._met == server_id
 
     @overload
     def run(
         self,
         commands: str | Sequence[str],
-        env: str | None = None,
+        env: EnvLike = None,
         stream_logs: bool = True,
         port_forward: int | Sequence[int] | None = None,
         require_outputs: Literal[True] = True,
@@ -66,7 +39,7 @@ class Commands(Definition):
     def run(
         self,
         commands: str | Sequence[str],
-        env: str | None = None,
+        env: EnvLike = None,
         stream_logs: bool = True,
         port_forward: int | Sequence[int] | None = None,
         require_outputs: bool = True,
@@ -78,7 +51,7 @@ class Commands(Definition):
     def run(
         self,
         commands: str | Sequence[str],
-        env: str | None = None,
+        env: EnvLike = None,
         stream_logs: bool = True,
         port_forward: int | Sequence[int] | None = None,
         require_outputs: bool = True,
@@ -92,8 +65,8 @@ class Commands(Definition):
 
         Args:
             commands: One command, or several.
-            env: Name of the env whose interpreter comes first in PATH; None for the cluster's own,
-                and if it was given none, for PATH as it is.
+            env: The env, or its name, whose variables are set and whose interpreter comes first in
+                PATH; None for the cluster's own, and if it was given none, for PATH as it is.
             stream_logs: Show the output here while the commands run.
             port_forward: A port of the host, or several, to lead to the same ports here meanwhile.
             require_outputs: Return the outputs too; False returns the exit codes only.
@@ -109,6 +82,7 @@ class Commands(Definition):
             TypeError: An argument is of the wrong type.
             ValueError: There is no command or no such node, or a port is out of range.
             InvalidNameError: The name of the env or run cannot be used.
+            EnvSetupError: The env could not be set up.
 
         Example:
             >>> import runhouse as rh
@@ -116,19 +90,24 @@ class Commands(Definition):
             [3]
         """
         lines = arguments.commands(commands)
-        env = self._env if env is None else env
-        options = shell.Options.checked(env, stream_logs, port_forward, run_name)
+        options = shell.Options.checked(stream_logs, port_forward, run_name)
+        nodes = arguments.nodes(self.ips, node)
+        options = replace(options, script=self.env_script(env))
+        if options.script and nodes != [0]:
+            msg = (
+                "The commands were not run. Envs are on the head of a cluster, and another node "
+                "was asked for. Leave out env=, or make that host a cluster of its own."
+            )
+            raise ValueError(msg)
         outputs = [
-            output
-            for index in arguments.nodes(self.ips, node)
-            for output in shell.run(self.host_of(index), lines, options)
+            output for index in nodes for output in shell.run(self.host_of(index), lines, options)
         ]
         return outputs if require_outputs else [code for code, _, _ in outputs]
 
     def run_python(
         self,
         commands: str | Sequence[str],
-        env: str | None = None,
+        env: EnvLike = None,
         stream_logs: bool = True,
         port_forward: int | Sequence[int] | None = None,
         run_name: str | None = None,
@@ -139,7 +118,7 @@ class Commands(Definition):
 
         Args:
             commands: The lines; a line may hold several.
-            env: Name of the env; None for the cluster's own.
+            env: The env, or its name; None for the cluster's own.
             stream_logs: Show the output here while it runs.
             port_forward: A port of the host, or several, to lead to the same ports here meanwhile.
             run_name: Keep the output on the host, in `~/.rh/runs/<run_name>.json`.
@@ -153,6 +132,7 @@ class Commands(Definition):
             TypeError: An argument is of the wrong type.
             ValueError: There are no lines, or a port is out of range.
             InvalidNameError: The name of the env or run cannot be used.
+            EnvSetupError: The env could not be set up.
 
         Example:
             >>> import runhouse as rh
@@ -160,8 +140,8 @@ class Commands(Definition):
             [(0, '0\n1\n', '')]
         """
         lines = arguments.program(commands)
-        env = self._env if env is None else env
-        options = shell.Options.checked(env, stream_logs, port_forward, run_name)
+        options = shell.Options.checked(stream_logs, port_forward, run_name)
+        options = replace(options, script=self.env_script(env))
         return shell.run_python(self.host_of(), lines, options)
 
     def ssh(self) -> int:
@@ -172,6 +152,10 @@ class Commands(Definition):
 
         Raises:
             ConnectError: The host cannot be reached, or does not let us in.
+
+        Example:
+            >>> import runhouse as rh
+            >>> code = rh.here.ssh()  # doctest: +SKIP
         """
         return self.host_of().interactive()
 
@@ -193,6 +177,13 @@ class Commands(Definition):
             SettingsError: No port was free.
             TypeError: An argument is no whole number.
             ValueError: A port is not between 1 and 65535.
+
+        Example:
+            >>> import runhouse as rh
+            >>> tunnel, port = rh.here.ssh_tunnel(0, remote_port=8888)
+            >>> with tunnel:
+            ...     port == tunnel.local_port
+            True
         """
         arguments.port("local_port", local_port, least=0 if remote_port is not None else 1)
         remote = local_port if remote_port is None else arguments.port("remote_port", remote_port)
@@ -209,7 +200,9 @@ class Commands(Definition):
         filter_options: str | Sequence[str] | None = None,
         node: int | str | None = None,
     ) -> None:
-        """Copy files or directories to or from the cluster.
+        """Copy files or directories to or from the cluster, and show how far that is.
+
+        What is there already is not sent again, and an interrupted copy goes on where it stopped.
 
         Args:
             source: Path to copy from; on the host when `up` is off.
@@ -227,6 +220,15 @@ class Commands(Definition):
             ConnectError: The host cannot be reached.
             TypeError: An argument is of the wrong type.
             ValueError: A path is empty, or there is no such node.
+
+        Example:
+            >>> import runhouse as rh
+            >>> import pathlib, tempfile
+            >>> folder = pathlib.Path(tempfile.mkdtemp())
+            >>> _ = (folder / "data.txt").write_text("abc")
+            >>> rh.here.rsync(folder / "data.txt", folder / "copy.txt")
+            >>> (folder / "copy.txt").read_text()
+            'abc'
         """
         origin, target = arguments.path("source", source), arguments.path("dest", dest)
         if up and not Path(origin).expanduser().exists():
@@ -236,4 +238,6 @@ class Commands(Definition):
             "filter_options", () if filter_options is None else filter_options
         )
         for index in arguments.nodes(self.ips, node):
-            self.host_of(index).copy(origin, target, up=up, contents=contents, filters=filters)
+            with shown(Path(origin).name) as on_bytes:
+                how = Copying(excludes=filters, on_bytes=on_bytes)
+                self.host_of(index).copy(origin, target, up=up, contents=contents, how=how)

@@ -67,12 +67,34 @@ def _add(found: dict[Path, set[str]], root: Path | None, names: Iterable[str]) -
             found.setdefault(other, set()).add(top.relative_to(other).as_posix())
 
 
+def imported_by(root: Path | None, modules: Iterable[str]) -> set[str]:
+    """Return the top-level modules that some modules import, and those of their project in turn.
+
+    Args:
+        root: Their project, or None.
+        modules: The modules, by name; those that are not loaded have no imports that are known.
+    """
+    names = {name.partition(".")[0] for name in modules}
+    files = {
+        _resolved(file)
+        for name in modules
+        if isinstance(file := getattr(sys.modules.get(name), "__file__", None), str)
+    }
+    if root is None:
+        return names
+    return names | _closure({path for path in files if _is_source(path, root)}, root)
+
+
 def _imported_names(root: Path) -> set[str]:
     """Return the top-level modules that loaded modules of a project import, the standard ones not.
 
     Modules of the project that they import only later, within functions, count too.
     """
-    files = set(_loaded_files(root))
+    return _closure(set(_loaded_files(root)), root)
+
+
+def _closure(files: set[Path], root: Path) -> set[str]:
+    """Return what files of a project import, and what those files of it import that they import."""
     names: set[str] = set()
     while files:
         new = {name for path in files for name in _imports(path, path.stat().st_mtime_ns)} - names

@@ -8,7 +8,8 @@ from runhouse.clusters.arguments import text
 from runhouse.clusters.records import load_cluster, store
 from runhouse.registry.names import check_name, is_name
 from runhouse.registry.record import Record
-from runhouse.server.names import DEFAULT_ENV
+from runhouse.specs.env import Env
+from runhouse.specs.envs import as_env
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,33 +24,27 @@ class Definition:
 
     kind: ClassVar[str] = ""
 
-    def __init__(self, name: str, *, env: str | None = None, python: str | None = None) -> None:
+    def __init__(self, name: str, *, env: object = None, python: str | None = None) -> None:
         """Store the name, the env in which code runs, and the interpreter that runs it.
 
         Raises:
-            TypeError: The interpreter is no text.
-            ValueError: It is empty.
+            TypeError: The env or the interpreter is of the wrong type.
+            ValueError: The interpreter is empty, or the env has a package that is none.
             InvalidNameError: The env's name cannot be used.
         """
         self.name = name
-        self._env = None if env is None else check_name(env)
+        given = as_env(env)
+        self._env = check_name(given) if isinstance(given, str) else given
         self._python = None if python is None else text("python", python)
 
     def fields(self) -> dict[str, Any]:
-        """Return what the record holds beside name and kind: JSON values, and no secret."""
-        given = {"env": self._env, "python": self._python}
-        return {key: value for key, value in given.items() if value is not None}
+        """Return what the record holds beside name and kind: JSON values, and no secret.
 
-    def env_name(self, env: str | None) -> str:
-        """Return the env that a user means.
-
-        Args:
-            env: Its name, or None for the cluster's own.
-
-        Raises:
-            InvalidNameError: The name cannot be used.
+        :meta private:
         """
-        return check_name(env) if env is not None else self._env or DEFAULT_ENV
+        env = self._env.fields() if isinstance(self._env, Env) else self._env
+        given = {"env": env, "python": self._python}
+        return {key: value for key, value in given.items() if value is not None}
 
     def __repr__(self) -> str:
         """Return the class and the name."""
@@ -79,6 +74,12 @@ class Definition:
         Returns:
             A subset of the keys `ssh_user`, `ssh_private_key` (a path), `ssh_port`, `ssh_host`,
             `ssh_proxy_command`, `ssh_proxy_jump`; empty where no SSH is needed.
+
+        Example:
+            >>> import runhouse as rh
+            >>> creds = {"password": "sesame", "ssh_port": 22}
+            >>> rh.cluster("box", host="ada@gpu-box", ssh_creds=creds).ssh_creds()
+            {'ssh_port': 22}
         """
         return {}
 
@@ -114,6 +115,11 @@ class Definition:
         Raises:
             RecordError: The config is not that of a cluster.
             InvalidNameError: Its name cannot be used.
+
+        Example:
+            >>> import runhouse as rh
+            >>> rh.Cluster.from_config({"name": "box", "kind": "byo", "host": ["gpu-box"]}).address
+            'gpu-box'
         """
         del dryrun
         return load_cluster(Record.from_mapping(config))
@@ -126,10 +132,20 @@ class Definition:
             name: The name under which it was saved.
             dryrun: Changes nothing, since a definition is not checked against files.
 
+        Returns:
+            The cluster, of the kind that was saved.
+
         Raises:
             ClusterNotFoundError: No cluster is saved under the name; lists names that look alike.
             InvalidNameError: No cluster can have this name.
             RecordError: Its record cannot be read.
+
+        Example:
+            >>> import runhouse as rh
+            >>> box = rh.cluster("box", host="ada@gpu-box").save()
+            >>> rh.Cluster.from_name("box") == box
+            True
+            >>> box.delete_configs()
         """
         del dryrun
         return load_cluster(store().load(name))
@@ -149,6 +165,13 @@ class Definition:
         Raises:
             InvalidNameError: The name cannot be used.
             RecordError: The record cannot be written, or would hold a credential.
+
+        Example:
+            >>> import runhouse as rh
+            >>> box = rh.cluster("box", host="ada@gpu-box").save()
+            >>> rh.cluster("box").address
+            'gpu-box'
+            >>> box.delete_configs()
         """
         checked = check_name(self.name if name is None else name)
         store().save(Record(kind=self.kind, name=checked, fields=self.fields()))
@@ -156,11 +179,30 @@ class Definition:
         return self
 
     def delete_configs(self) -> None:
-        """Forget the saved record and credentials; the hardware is not touched. Safe to repeat."""
+        """Forget the saved record and credentials; the hardware is not touched. Safe to repeat.
+
+        Raises:
+            RecordError: The record cannot be deleted.
+
+        Example:
+            >>> import runhouse as rh
+            >>> box = rh.cluster("box", host="ada@gpu-box").save()
+            >>> box.delete_configs()
+            >>> "box" in rh.Cluster.list()
+            False
+        """
         if is_name(self.name):
             store().delete(self.name)
 
     @classmethod
     def list(cls) -> list[str]:
-        """Return the names of all saved clusters, sorted."""
+        """Return the names of all saved clusters, sorted.
+
+        Example:
+            >>> import runhouse as rh
+            >>> box = rh.cluster("box", host="ada@gpu-box").save()
+            >>> "box" in rh.Cluster.list()
+            True
+            >>> box.delete_configs()
+        """
         return store().names()

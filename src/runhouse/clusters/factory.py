@@ -21,6 +21,7 @@ from runhouse.errors import ClusterNotFoundError
 
 if TYPE_CHECKING:
     from runhouse.clusters.cloud import Stops
+    from runhouse.clusters.env_use import EnvLike
     from runhouse.clusters.job_definition import ConnectBy
 
 Creds = Mapping[str, Any]
@@ -36,7 +37,7 @@ def cluster(
     ssh_port: int | None = None,
     server_port: int | None = None,
     python: str | None = None,
-    env: str | None = None,
+    env: EnvLike = None,
     **kwargs: Any,
 ) -> Cluster:
     """Load a saved cluster, or define one from hosts that you can SSH to.
@@ -56,7 +57,8 @@ def cluster(
         ssh_port: Port of sshd; None for OpenSSH's default.
         server_port: Serve HTTP on this port of the host's loopback address too; None: not on TCP.
         python: Interpreter on the host that runs your code; None for the first Python >= 3.10.
-        env: Name of the env in which code runs unless a call says otherwise.
+        env: The env in which code runs unless a call says otherwise: what `runhouse.env` returned,
+            a name, or a list of packages.
         **kwargs: Arguments of `runhouse.ondemand_cluster` or `runhouse.sagemaker_cluster`, which is
             then called, with a warning; others are refused, with the nearest known name.
 
@@ -114,7 +116,7 @@ def ondemand_cluster(
     labels: Mapping[str, str] | None = None,
     sky_kwargs: Mapping[str, Any] | None = None,
     autostop: Stops = "down",
-    env: str | None = None,
+    env: EnvLike = None,
     python: str | None = None,
 ) -> OnDemandCluster:
     """Load a saved cluster of cloud machines, or define one that SkyPilot launches.
@@ -145,7 +147,8 @@ def ondemand_cluster(
         labels: Tags of the machines.
         sky_kwargs: Further arguments of `sky.Resources`, `sky.Task` and `sky.launch`, by name.
         autostop: `"down"` removes idle machines; `"stop"` stops them and keeps their disks.
-        env: Name of the env in which code runs unless a call says otherwise.
+        env: The env in which code runs unless a call says otherwise: what `runhouse.env` returned,
+            a name, or a list of packages.
         python: Interpreter on the machines that runs your code; None for the first that can.
 
     Returns:

@@ -27,6 +27,7 @@ class JobCluster(LaunchedCluster):
     """Hold what a SageMaker cluster is, and which job it has."""
 
     kind: ClassVar[str] = "sagemaker"
+    wanted: JobDefinition
 
     def __init__(
         self,
@@ -43,12 +44,13 @@ class JobCluster(LaunchedCluster):
         self._config_file: str | None = None
         self._opened: tuple[tuple[str | None, ...], Account] | None = None
         self._job: Job | None = None
+        self._lost: Job | None = None
 
     # -- the definition -------------------------------------------------------------------------
 
     @property
     def autostop_mins(self) -> int:
-        """Return after how many idle minutes the job ends; -1: with SageMaker's own limit."""
+        """Return after how many idle minutes the job ends, or -1 for SageMaker's own limit."""
         chosen = self.wanted.autostop_mins
         return settings.load().autostop_mins if chosen is None else chosen
 
@@ -97,7 +99,7 @@ class JobCluster(LaunchedCluster):
 
     @property
     def region(self) -> str:
-        """Return the region: the one that was given, or that of the profile or environment.
+        """Return the region that was given, or that of the profile or environment.
 
         Can be set while the cluster is down.
 
@@ -129,7 +131,7 @@ class JobCluster(LaunchedCluster):
 
     @property
     def job_name(self) -> str | None:
-        """Return the job's name: the one that was given, or of the job that was used last."""
+        """Return the job's name, as it was given, or that of the job that was used last."""
         return self.wanted.job_name or (self._job.name if self._job is not None else None)
 
     @property
@@ -150,18 +152,25 @@ class JobCluster(LaunchedCluster):
     def _change(self, **given: Any) -> None:
         self.wanted = self.wanted.changed(**given)
 
-    @property
-    def described(self) -> str:
-        """Return the machines that are wanted, as people say it."""
-        return str(self.wanted)
-
     def fields(self) -> dict[str, Any]:
-        """Return what the record holds beside name and kind: JSON values, and no secret."""
+        """Return what the record holds beside name and kind: JSON values, and no secret.
+
+        :meta private:
+        """
         return {**self.wanted.to_record(), **super().fields()}
 
     @classmethod
     def from_record(cls: type[Self], record: Record) -> Self:
-        """Make the cluster from its record."""
+        """Make the cluster from its record.
+
+        :meta private:
+
+        Args:
+            record: What `fields` has given.
+
+        Returns:
+            The cluster.
+        """
         given = record.take(*_OWN, *JobDefinition.names())
         own = {key: given.pop(key) for key in _OWN if key in given}
         return cls(record.name, JobDefinition.checked(**given), **own)
@@ -208,3 +217,12 @@ class JobCluster(LaunchedCluster):
         """
         job = self._running_job()
         return [f"algo-{node + 1}.{job.name}" for node in range(job.count)]
+
+    def ssh_creds(self) -> dict[str, Any]:
+        """Return how to log in to the head, without the key itself; see `Cluster.ssh_creds`."""
+        target = self._life.target(self._running_job(), 0)
+        return {
+            "ssh_user": target.user,
+            "ssh_private_key": str(target.private_key),
+            "ssh_proxy_command": target.proxy_command,
+        }

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from runhouse import settings
@@ -22,6 +24,7 @@ from runhouse.errors import (
     ConnectError,
     ConnectionWaitExpiredError,
     HostKeyChangedError,
+    LaunchError,
     SSMUnavailableError,
 )
 from runhouse.ssh.session import Session
@@ -48,6 +51,7 @@ class Lifecycle:
         wanted: What is asked for.
         autostop_mins: Idle minutes after which a new job ends; -1: never.
         bucket: The bucket to use; None for SageMaker's own of the account and region.
+        asked_for: The job that was asked for last; empty when none was.
     """
 
     account: Account
@@ -55,6 +59,7 @@ class Lifecycle:
     wanted: JobDefinition
     autostop_mins: int
     bucket: str | None = None
+    asked_for: str = ""
 
     @property
     def jobs(self) -> Jobs:
@@ -91,6 +96,29 @@ class Lifecycle:
         each = price_per_hour(self.account, kind)
         return None if each is None else each * count
 
+    def costs(self, days: int) -> list[dict[str, Any]]:
+        """Return what the cluster's jobs of so many days have cost, the newest first."""
+        since = datetime.now(timezone.utc) - timedelta(days=days)
+        if self.wanted.job_name is not None:
+            names = [self.wanted.job_name]
+        else:
+            prefix = prefix_of(self.name, self.key)
+            listed = self.jobs.summaries(prefix, CreationTimeAfter=since)
+            names = [each["TrainingJobName"] for each in listed]
+        jobs = [job for name in names if (job := self.jobs.find(name)) is not None]
+        return [self._cost(job) for job in jobs if job.created_at >= since.timestamp()]
+
+    def _cost(self, job: Job) -> dict[str, Any]:
+        price = self.price(job)
+        return {
+            "name": self.name,
+            "job": job.name,
+            "seconds": int(job.cost_s / job.count),
+            "machines": f"{job.count}x {job.kind}",
+            "cost": None if price is None else price * job.cost_s / job.count / 3600,
+            "state": "gone" if job.has_ended else job.state,
+        }
+
     # -- launching ------------------------------------------------------------------------------
 
     def bring_up(self) -> Job:
@@ -102,15 +130,18 @@ class Lifecycle:
             ConnectionWaitExpiredError: It runs, but cannot be connected to.
             KeyboardInterrupt: The user pressed Ctrl-C; the job was told.
         """
-        job = self.find() or self._create()
+        job = self.find()
         try:
+            job = job or self._create()
             job = self.jobs.await_training(job, settings.load().launch_timeout_s, self._say)
             self._await_connections(job)
         except KeyboardInterrupt:
-            say(
-                f"Interrupted. The job {job.name} of {self.name} goes on, and costs. "
-                f"Stop it with: rh down {self.name}"
-            )
+            name = self.asked_for if job is None else job.name
+            if name:
+                say(
+                    f"Interrupted. The job {name} of {self.name} goes on, and costs. "
+                    f"Stop it with: rh down {self.name}"
+                )
             raise
         return job
 
@@ -158,10 +189,14 @@ class Lifecycle:
         boot = Boot(self.account, self.default_bucket, name)
         told = boot.send(self.wanted, self.key, role, self.autostop_mins, activate=activate)
         request = self._arguments(name, role, boot, told, activate=activate)
+        self.asked_for = name
         try:
             self.account.try_to_ask("sagemaker", "create_training_job", **request)
-        except AnswerError as error:
-            if "RemoteDebug" in error.reason:
+        except (AnswerError, LaunchError) as error:
+            self.asked_for = ""
+            with suppress(LaunchError):  # the reason why we are here is told instead
+                boot.remove()
+            if isinstance(error, LaunchError) or "RemoteDebug" in error.reason:
                 raise
             raise self.account.told(error, "Starting the job") from error
         return Job(name, "InProgress", is_debugged=not activate)
@@ -279,8 +314,31 @@ class Lifecycle:
                 raise
             return error
         except ConnectError as error:
+            self._check_ssm(job, node, error)
             return error
         return None
+
+    def _check_ssm(self, job: Job, node: int, error: ConnectError) -> None:
+        """Ask Systems Manager itself why it does not lead to a node; ssh keeps that to itself.
+
+        Raises:
+            SSMUnavailableError: It will not.
+        """
+        target = self._ssm_target(job, node)
+        try:
+            made = self.account.try_to_ask(
+                "ssm", "start_session", Target=target, DocumentName="AWS-StartSSHSession"
+            )
+            self.account.ask("ssm", "terminate_session", SessionId=made["SessionId"])
+        except (AnswerError, LaunchError) as refused:
+            code = refused.code if isinstance(refused, AnswerError) else "AccessDenied"
+            if code in _NOT_YET:
+                return
+            msg = (
+                f"{self.name!r} cannot be reached through Systems Manager. {refused} "
+                "`rh sagemaker doctor` tells what is missing."
+            )
+            raise SSMUnavailableError(msg, host=error.host, code=code) from error
 
     def write_entry(self, job: Job, entry: SshEntry) -> None:
         """Let OpenSSH know the nodes: the head by the cluster's name, the others with a number."""
@@ -303,16 +361,24 @@ class Lifecycle:
     # -- ending ---------------------------------------------------------------------------------
 
     def stop(self, job: Job) -> bool:
-        """Stop the job, and remove what it leaves in the account; see `Jobs.stop`."""
-        registered = [] if job.is_debugged else self._registered(job)
-        stopped = self.jobs.stop(job, settings.load().launch_timeout_s)
-        for instance in registered:
-            self.account.ask("ssm", "deregister_managed_instance", InstanceId=instance)
-        Boot(self.account, self.default_bucket, job.name).remove()
-        return stopped
+        """Stop the job, and wait for its end.
 
-    def _registered(self, job: Job) -> list[str]:
-        try:
-            return self.jobs.instances(job)
-        except AnswerError:
-            return []
+        Returns:
+            Whether it was running.
+
+        Raises:
+            LaunchError: It did not end in time.
+        """
+        return self.jobs.stop(job, settings.load().launch_timeout_s)
+
+    def clean(self, job: Job | None) -> None:
+        """Remove what an ended job, and warm pools of earlier ones, leave in the account."""
+        if job is not None:
+            if not job.is_debugged:
+                for instance in self.jobs.instances(job, online=False):
+                    self.account.ask("ssm", "deregister_managed_instance", InstanceId=instance)
+            Boot(self.account, self.default_bucket, job.name).remove()
+        if self.wanted.resources().get("KeepAlivePeriodInSeconds"):
+            begin = self.wanted.job_name or prefix_of(self.name, self.key)
+            for each in self.jobs.summaries(begin, WarmPoolStatusEquals="Available"):
+                self.jobs.end_pool(each["TrainingJobName"])

@@ -6,6 +6,7 @@ import json
 import logging
 import secrets
 import shlex
+import sys
 import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_MODULE = "runhouse.bootstrap.jupyter_host"
+# The process is ours alone: what the user has installed must not come in its way.
+_PROGRAM = (
+    "import sys; sys.path[:1] = [sys.argv[1]]; "
+    "from runhouse.bootstrap.jupyter_host import main; main()"
+)
 _START_S = 120.0
 # How long what nobody holds any more goes on: a laptop may be closed over a meal.
 _ORPHAN_S = 4 * 3600.0
@@ -90,8 +95,11 @@ class Jupyter:
 
     def ask(self, op: str, **more: Any) -> dict[str, Any]:
         """Have the program on the host do something; its answer may say that it failed."""
-        body = {"op": op, "root": self.host.root, "name": self.name, "what": self.what, **more}
-        done = self.host.run(self.host.program(_MODULE), input=json.dumps(body).encode())
+        host, own = self.host, {"op": op, "name": self.name, "what": self.what}
+        body = {**own, "root": host.server_root(), **more}
+        python = sys.executable if host.is_here else host.python()
+        command = shlex.join([python, "-E", "-s", "-c", _PROGRAM, host.packages])
+        done = host.run(command, input=json.dumps(body).encode())
         lines = done.stdout.strip().splitlines()
         try:
             answer = json.loads(lines[-1]) if lines else None

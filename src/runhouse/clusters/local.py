@@ -11,6 +11,7 @@ from runhouse.registry.names import check_name
 
 if TYPE_CHECKING:
     from runhouse.bootstrap.host import Host
+    from runhouse.clusters.env_use import EnvLike
     from runhouse.registry.record import Record
 
 LOCAL_NAME = "local"
@@ -25,7 +26,7 @@ class LocalCluster(Cluster):
 
     kind: ClassVar[str] = "local"
 
-    def __init__(self, name: str, *, env: str | None = None, python: str | None = None) -> None:
+    def __init__(self, name: str, *, env: EnvLike = None, python: str | None = None) -> None:
         """Store the definition; use `runhouse.cluster` or `runhouse.here` instead."""
         super().__init__(name if name == LOCAL_NAME else check_name(name), env=env, python=python)
 

@@ -18,12 +18,12 @@ from runhouse.clusters.commands import Commands
 from runhouse.clusters.jupyter import Jupyter, Workplace
 from runhouse.clusters.launching import say
 from runhouse.files import write_private
+from runhouse.specs.package import Package
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runhouse.clusters.envs import EnvLike
-    from runhouse.specs.package import Package
+    from runhouse.clusters.env_use import EnvLike
 
 _ATTEMPTS = 100
 _PAGE = (
@@ -119,9 +119,9 @@ class Notebooks(Commands):
 
         Example:
             >>> import runhouse as rh
-            >>> rh.here.notebook(port_forward=0)
+            >>> rh.here.notebook(port_forward=0)  # doctest: +ELLIPSIS
             Traceback (most recent call last):
-            ValueError: port_forward cannot be 0. It is no TCP port. Pass a whole number from 1 to 65535.
+            ValueError: port_forward cannot be 0. It is no TCP port. ...
         """
         with self.open_notebook(
             env=env, port=port_forward, persist=persist, project=sync_package_on_close
@@ -212,7 +212,7 @@ def _directory(project: str | Path | Package) -> Path:
     Raises:
         ValueError: There is no such directory.
     """
-    path = Path(getattr(project, "text", project)).expanduser()
+    path = Path(project.text if isinstance(project, Package) else project).expanduser()
     if not path.is_dir():
         msg = (
             f"sync_package_on_close={str(path)!r} cannot be used. There is no such directory here. "

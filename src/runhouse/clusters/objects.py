@@ -1,53 +1,37 @@
-"""The object store and the runs of a cluster."""
+"""The object store of a cluster."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from runhouse import settings
 from runhouse.client.endpoint import Target
 from runhouse.client.reference import Reference
 from runhouse.client.run import Run, read_info
 from runhouse.clusters import arguments
-from runhouse.clusters.calls import NO_ARGUMENTS, Calls, call_options, new_key
+from runhouse.clusters.calls import NO_ARGUMENTS, call_options, new_key
 from runhouse.clusters.notebook import Notebooks
-from runhouse.clusters.tokens import Tokens
 from runhouse.errors import ObjectNotFoundError, RunNotFoundError
 from runhouse.registry.names import check_key
-from runhouse.wire.messages import Limits
 from runhouse.worker import inside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from runhouse.client.client import Client
+    from runhouse.clusters.env_use import EnvLike
 
 
 class Objects(Notebooks):
-    """Keep objects in a cluster's workers under names, call them, and look after runs."""
-
-    @cached_property
-    def calls(self) -> Calls:
-        """Return the way to the cluster's workers, for proxies of functions and modules."""
-        return Calls(self.host_of(), settings.load(), self._python or "")
-
-    @property
-    def client(self) -> Client:
-        """Return the client of the cluster's server."""
-        return self.calls.client
+    """Keep objects in a cluster's workers under names, and call them."""
 
     def _own(self) -> inside.Inside | None:
         """Return the worker that this code runs in, if it is one of this cluster."""
         own = inside.own()
         return own if own is not None and self._is_own_server(own.server_id) else None
 
-    # -- objects --------------------------------------------------------------------------------
-
-    def put(self, key: str, obj: Any, env: str | None = None, *, persist: bool = False) -> str:
+    def put(self, key: str, obj: Any, env: EnvLike = None, *, persist: bool = False) -> str:
         """Keep an object in a worker's memory under a key.
 
         An earlier object of the key is replaced, whichever env it was in. In a worker of this
@@ -56,7 +40,7 @@ class Objects(Notebooks):
         Args:
             key: The key: 1 to 63 letters, digits, `-`, `_` and `.`.
             obj: Any object that can be pickled.
-            env: The env whose worker keeps it; None for the cluster's own.
+            env: The env whose worker keeps it, or its name; None for the cluster's own.
             persist: Keep a copy on the host's disk too, as it is now: it is there again after a
                 restart. A later `put` of the key replaces or removes that copy.
 
@@ -79,11 +63,12 @@ class Objects(Notebooks):
         """
         check_key(key)
         own = self._own()
-        if own is not None and not persist and env in (None, own.env):
+        use = self.env_use(env)
+        if own is not None and not persist and (env is None or use.name == own.env):
             own.objects.check_room()
             own.objects.put(key, obj)
             return key
-        self.calls.put(self.env_name(env), key, obj, persist=persist)
+        self.calls.put(use, key, obj, persist=persist)
         return key
 
     def put_resource(
@@ -101,6 +86,20 @@ class Objects(Notebooks):
 
         Raises:
             TypeError: The object has no name.
+            InvalidNameError: Its name cannot be used as a key.
+            NotSerializableError: It cannot be pickled.
+            ConnectError: The host cannot be reached.
+
+        Example:
+            >>> import runhouse as rh
+            >>> class Rate:
+            ...     name = "rate"
+            ...     value = 1
+            >>> rh.here.put_resource(Rate(), state={"value": 2})
+            'rate'
+            >>> rh.here.call("rate", "value")
+            2
+            >>> rh.here.delete("rate")
         """
         key = getattr(resource, "name", None)
         if not isinstance(key, str):
@@ -134,6 +133,15 @@ class Objects(Notebooks):
         Raises:
             ObjectNotFoundError: There is none, and `default` is `KeyError`. It is a `KeyError`.
             ConnectError: The host cannot be reached.
+
+        Example:
+            >>> import runhouse as rh
+            >>> rh.here.get("nothing", default=0)
+            0
+            >>> rh.here.get("nothing", default=KeyError)
+            Traceback (most recent call last):
+                ...
+            runhouse.errors.ObjectNotFoundError: ...key 'nothing' not found...
         """
         arguments.key("key", key)
         own = self._own()
@@ -202,6 +210,16 @@ class Objects(Notebooks):
             ObjectNotFoundError: There is no such object, function or class.
             AttributeError: It has no such attribute.
             Exception: What the method itself raises.
+
+        Example:
+            >>> import runhouse as rh
+            >>> rh.here.put("letters", "abc")
+            'letters'
+            >>> rh.here.call("letters", "upper")
+            'ABC'
+            >>> list(rh.here.call("letters", "__iter__"))
+            ['a', 'b', 'c']
+            >>> rh.here.delete("letters")
         """
         arguments.key("module_name", module_name)
         arguments.member("method_name", method_name)
@@ -223,11 +241,23 @@ class Objects(Notebooks):
             return calls.call_async(target, "method", module_name, given, options, **fields)
         return calls.call(target, "method", module_name, given, options, **fields)
 
-    def keys(self, env: str | None = None) -> list[str]:
+    def keys(self, env: EnvLike = None) -> list[str]:
         """Return the keys of all objects, or of those in an env, sorted.
 
+        Args:
+            env: The env; None for all.
+
         Raises:
+            InvalidNameError: No env can have this name.
             ConnectError: The host cannot be reached.
+
+        Example:
+            >>> import runhouse as rh
+            >>> rh.here.put("a", 1), rh.here.put("b", 2, env="other")
+            ('a', 'b')
+            >>> rh.here.keys(), rh.here.keys(env="other")
+            (['a', 'b'], ['b'])
+            >>> rh.here.clear()
         """
         query = "" if env is None else f"?env={quote(self.env_name(env), safe='')}"
         return [entry["key"] for entry in self.client.request("GET", f"/keys{query}")["keys"]]
@@ -235,91 +265,87 @@ class Objects(Notebooks):
     def rename(self, old: str, new: str) -> None:
         """Give an object another key; it stays where it is.
 
+        Args:
+            old: The key that it has.
+            new: The key that it gets; an object that has it is replaced.
+
         Raises:
             ObjectNotFoundError: There is no object of the old key.
             InvalidNameError: The new key cannot be used.
+
+        Example:
+            >>> import runhouse as rh
+            >>> rh.here.put("a", 1)
+            'a'
+            >>> rh.here.rename("a", "b")
+            >>> rh.here.keys()
+            ['b']
+            >>> rh.here.clear()
         """
         path = f"/objects/{quote(arguments.key('old', old), safe='')}"
         self.client.request("PATCH", path, {"key": check_key(new)})
         self.client.forget_home(old)
 
     def delete(self, keys: str | Iterable[str]) -> None:
-        """Delete objects, in whichever env they are; keys without an object do not matter."""
+        """Delete objects, in whichever env they are; keys without an object do not matter.
+
+        Args:
+            keys: One key, or several.
+
+        Raises:
+            TypeError: A key is no text.
+            ConnectError: The host cannot be reached.
+
+        Example:
+            >>> import runhouse as rh
+            >>> rh.here.put("a", 1)
+            'a'
+            >>> rh.here.delete(["a", "b"])
+            >>> rh.here.keys()
+            []
+        """
         names = [keys] if isinstance(keys, str) else list(arguments.iterable("keys", keys))
         for name in names:
             arguments.text("keys", name)
         self.client.request("POST", "/objects/delete", {"keys": names})
 
     def clear(self) -> None:
-        """Delete all objects of all envs."""
-        self.client.request("DELETE", "/objects")
-
-    def set_limits(
-        self,
-        env: str | None = None,
-        *,
-        concurrency: int | None = None,
-        queue: int | None = None,
-        memory_bytes: int | None = None,
-    ) -> None:
-        """Bound what an env's workers take, from now on until the server ends.
-
-        Args:
-            env: The env; None for the cluster's own.
-            concurrency: How many calls run at once; more wait in the order in which they came.
-                None: any number.
-            queue: How many calls may wait; one more raises `QueueFullError`. None: any number.
-            memory_bytes: The memory of a worker, in bytes, above which it takes no further objects
-                but raises `StoreFullError`. None: no limit.
+        """Delete all objects of all envs.
 
         Raises:
-            TypeError: A limit is no whole number.
-            ValueError: A limit is too small.
+            ConnectError: The host cannot be reached.
+
+        Example:
+            >>> import runhouse as rh
+            >>> rh.here.put("a", 1)
+            'a'
+            >>> rh.here.clear()
+            >>> rh.here.keys()
+            []
         """
-        given = {"concurrency": concurrency, "memory_bytes": memory_bytes}
-        for what, value in given.items():
-            if value is not None:
-                arguments.number(what, value, least=1)
-        if queue is not None:
-            arguments.number("queue", queue, least=0)
-        limits = Limits(concurrency, queue, memory_bytes)
-        self.client.request("PUT", f"/limits/{self.env_name(env)}", limits.to_meta())
-
-    # -- runs -----------------------------------------------------------------------------------
-
-    def runs(self) -> list[Run]:
-        """Return the runs that were recorded and all calls that are going on, the newest first."""
-        return [Run(self, read_info(info)) for info in self.client.request("GET", "/runs")["runs"]]
+        self.client.request("DELETE", "/objects")
 
     def get_run(self, run_name: str) -> Run:
         """Return the newest run of a name, or the run with an id.
 
+        Args:
+            run_name: The run's name, or its id.
+
+        Returns:
+            Its handle.
+
         Raises:
             RunNotFoundError: There is none.
+            ConnectError: The host cannot be reached.
+
+        Example:
+            >>> import runhouse as rh
+            >>> run = rh.function("math:factorial").to(rh.here).run(5)
+            >>> rh.here.get_run(run.id).result()
+            120
         """
         path = f"/runs/{quote(arguments.key('run_name', run_name), safe='')}"
         return Run(self, read_info(self.client.request("GET", path)))
-
-    def cancel(self, key: str, force: bool = False) -> None:
-        """Stop a run; see `Run.cancel`.
-
-        Args:
-            key: The name or id of the run.
-            force: End its worker process too.
-
-        Raises:
-            RunNotFoundError: There is none.
-        """
-        self.get_run(key).cancel(force)
-
-    def cancel_all(self, force: bool = False) -> None:
-        """Stop all runs and calls that are going on; see `cancel`."""
-        self.client.request("POST", "/runs/cancel", {"force": bool(force)})
-
-    @property
-    def tokens(self) -> Tokens:
-        """Return the tokens with which others may use the HTTP API."""
-        return Tokens(self)
 
 
 _ABSENT = object()

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runhouse.bootstrap.host import Host
+    from runhouse.clusters.env_use import EnvLike
     from runhouse.registry.record import Record
 
 log = logging.getLogger(__name__)
@@ -49,9 +50,16 @@ class OnDemandCluster(LaunchedCluster):
 
     They go down by themselves after `autostop_mins` minutes in which nothing was computed on them,
     also when every client is gone. Made by `runhouse.ondemand_cluster`.
+
+    Example:
+        >>> import runhouse as rh
+        >>> gpu = rh.ondemand_cluster("gpu", instance_type="A100:1", autostop_mins=30)
+        >>> gpu.is_up()  # doctest: +SKIP
+        False
     """
 
     kind: ClassVar[str] = "on-demand"
+    wanted: Wanted
 
     def __init__(
         self,
@@ -60,7 +68,7 @@ class OnDemandCluster(LaunchedCluster):
         autostop_mins: int | None = None,
         autostop: Stops = "down",
         *,
-        env: str | None = None,
+        env: EnvLike = None,
         python: str | None = None,
     ) -> None:
         """Check and store the definition; use `runhouse.ondemand_cluster` instead."""
@@ -92,7 +100,10 @@ class OnDemandCluster(LaunchedCluster):
         return self.wanted.num_instances
 
     def fields(self) -> dict[str, Any]:
-        """Return what the record holds beside name and kind: JSON values, and no secret."""
+        """Return what the record holds beside name and kind: JSON values, and no secret.
+
+        :meta private:
+        """
         given: dict[str, Any] = {**self.wanted.to_record(), **super().fields()}
         if self._autostop_mins is not None:
             given["autostop_mins"] = self._autostop_mins
@@ -102,7 +113,16 @@ class OnDemandCluster(LaunchedCluster):
 
     @classmethod
     def from_record(cls, record: Record) -> OnDemandCluster:
-        """Make the cluster from its record."""
+        """Make the cluster from its record.
+
+        :meta private:
+
+        Args:
+            record: What `fields` has given.
+
+        Returns:
+            The cluster.
+        """
         given = record.take(*_OWN, *Wanted.names())
         own = {key: given.pop(key) for key in _OWN if key in given}
         return cls(record.name, Wanted.checked(**given), **own)
@@ -111,10 +131,21 @@ class OnDemandCluster(LaunchedCluster):
     def find(cls, name: str) -> OnDemandCluster:
         """Load the saved cluster of a name, or take over the one that SkyPilot has under it.
 
+        Args:
+            name: Its name.
+
+        Returns:
+            The cluster.
+
         Raises:
             ClusterNotFoundError: There is neither.
             InvalidNameError: No cluster can have this name.
             TypeError: The saved cluster of this name is of another kind.
+
+        Example:
+            >>> import runhouse as rh
+            >>> rh.OnDemandCluster.find("gpu").status().state  # doctest: +SKIP
+            'up'
         """
         try:
             saved = cls.from_name(name)
@@ -231,6 +262,10 @@ class OnDemandCluster(LaunchedCluster):
         Raises:
             FileNotFoundError: There is no such file.
             ClusterNotUpError: No file was given, and the machines are not up.
+
+        Example:
+            >>> import runhouse as rh
+            >>> key = rh.ondemand_cluster("gpu").cluster_ssh_key()  # doctest: +SKIP
         """
         chosen = self.ssh_creds().get("ssh_private_key", "") if path is None else path
         file = Path(chosen).expanduser()
@@ -300,7 +335,19 @@ class OnDemandCluster(LaunchedCluster):
         return True
 
     def start(self: Self) -> Self:
-        """Start machines that were stopped, with their disks as they were; see `up`."""
+        """Start machines that were stopped, with their disks as they were; see `up`.
+
+        Returns:
+            The cluster itself.
+
+        Raises:
+            LaunchError: See `up`.
+
+        Example:
+            >>> import runhouse as rh
+            >>> rh.ondemand_cluster("gpu").start()  # doctest: +SKIP
+            <runhouse.OnDemandCluster 'gpu'>
+        """
         return self.up()
 
     def teardown(self) -> None:
@@ -364,6 +411,13 @@ class OnDemandCluster(LaunchedCluster):
             self._set_autostop(before)
 
     # -- what is known --------------------------------------------------------------------------
+
+    def seen(self, *, refresh: bool) -> Machines | None:
+        """Return what SkyPilot knows about the machines, or None when there are none.
+
+        :meta private:
+        """
+        return launching.find(self.name, refresh=refresh)
 
     def status(self, refresh: bool = True) -> ClusterStatus:
         """Return what runs on the cluster, what it costs, and when it goes; launches nothing.

@@ -23,11 +23,7 @@ from runhouse.clusters.job_program import wait_for_program
 from runhouse.clusters.launching import say
 from runhouse.clusters.ssh_entry import SshEntry
 from runhouse.clusters.status import CloudStatus, ClusterStatus
-from runhouse.errors import (
-    ClusterNotUpError,
-    ConnectError,
-    LaunchError,
-)
+from runhouse.errors import ClusterNotUpError, ConnectError, LaunchError
 from runhouse.ssh.session import Session
 
 if TYPE_CHECKING:
@@ -51,18 +47,15 @@ class SageMakerCluster(JobCluster):
     `autostop_mins` minutes in which nothing was computed in it, also when every client is gone.
     With one, it runs the estimator's program, can be reached meanwhile, and stays as long for a
     look at what has become of it. Made by `runhouse.sagemaker_cluster`.
+
+    Example:
+        >>> import runhouse as rh
+        >>> sm = rh.sagemaker_cluster("sm", profile="sagemaker", instance_type="ml.g5.xlarge")
+        >>> sm.instance_type
+        'ml.g5.xlarge'
     """
 
     # -- where the job is -----------------------------------------------------------------------
-
-    def ssh_creds(self) -> dict[str, Any]:
-        """Return how to log in to the head, without the key itself; see `Cluster.ssh_creds`."""
-        target = self._life.target(self._running_job(), 0)
-        return {
-            "ssh_user": target.user,
-            "ssh_private_key": str(target.private_key),
-            "ssh_proxy_command": target.proxy_command,
-        }
 
     def _make_host(self, node: int) -> Host:
         def find(error: ConnectError | None) -> Target:
@@ -86,15 +79,19 @@ class SageMakerCluster(JobCluster):
             JobStoppedError: It has ended.
             ConnectError: Nobody knows now, maybe since it is this machine that is cut off.
         """
-        known = self._running_job()
+        known = self._job or self._lost or self._running_job()
         try:
             found = self._life.jobs.find(known.name)
+            gone = found is None or found.has_ended or found.state == "stopping"
+            again = self._life.find() if gone and self._lost is not None else None
         except LaunchError as unknown:
             raise error from unknown
-        if found is None or found.has_ended or found.state == "stopping":
-            self._job = None
-            raise (found or replace(known, status="Gone")).ended_error(self.name) from error
-        self._job = found
+        if again is not None and again.state == "up":
+            found, gone = again, False  # somebody has brought it up again since we were told
+        if found is None or gone:
+            self._job, self._lost = None, found or replace(known, status="Gone")
+            raise self._lost.ended_error(self.name) from error
+        self._job, self._lost = found, None
 
     def _bring_up(self) -> Job:
         """Bring the job up, and give it an entry for OpenSSH."""
@@ -109,6 +106,7 @@ class SageMakerCluster(JobCluster):
 
     def _settle(self, job: Job | None) -> None:
         """Remember the job; what is connected to another one is given up."""
+        self._lost = None
         if job is not None and self._job is not None and job.name == self._job.name:
             self._job = job
             return
@@ -175,10 +173,13 @@ class SageMakerCluster(JobCluster):
         Raises:
             LaunchError: It could not be stopped, and may still cost.
         """
-        job = self._life.find()
+        life = self._life
+        job, known = life.find(), self._job or self._lost
         self._settle(None)
         self._entry.remove()
-        return False if job is None else self._life.stop(job)
+        stopped = False if job is None else life.stop(job)
+        life.clean(job or known)
+        return stopped
 
     def teardown(self) -> None:
         """Stop the job with all that is in it, and remove its entry for OpenSSH; safe to repeat.
@@ -208,6 +209,11 @@ class SageMakerCluster(JobCluster):
             JobStoppedError: The job was stopped before the program had ended.
             RunTimeoutError: It goes on after this time; the job is not touched.
             ClusterNotUpError: There is no job.
+
+        Example:
+            >>> import runhouse as rh
+            >>> rh.sagemaker_cluster("sm").wait()["state"]  # doctest: +SKIP
+            'up'
         """
         job = self._running_job()
         if timeout_s is not None:
@@ -298,7 +304,10 @@ class SageMakerCluster(JobCluster):
     # -- what is known --------------------------------------------------------------------------
 
     def seen(self, *, refresh: bool) -> Machines | None:
-        """Return what SageMaker says about the machines, or None when there are none."""
+        """Return what SageMaker says about the machines, or None when there are none.
+
+        :meta private:
+        """
         job = self._life.find() if refresh else self._job
         return None if job is None else self._machines_of(job)
 
@@ -316,9 +325,12 @@ class SageMakerCluster(JobCluster):
             autostop_mins=self.autostop_mins,
         )
 
-    def tell(self, *, refresh: bool = True) -> ClusterStatus:
-        """Return what runs on the cluster and what it costs; creates nothing."""
-        job = self._life.find() if refresh or self._job is None else self._job
+    def tell(self) -> ClusterStatus:
+        """Return what runs on the cluster and what it costs; creates nothing.
+
+        :meta private:
+        """
+        job = self._life.find()
         if job is None:
             self._settle(None)
             return ClusterStatus(name=self.name, state="down", cloud=CloudStatus())
@@ -335,6 +347,27 @@ class SageMakerCluster(JobCluster):
             return ClusterStatus(name=self.name, state=job.state, cloud=cloud)
         self._settle(job)
         return replace(super().status(), cloud=cloud)
+
+    def costs(self, days: int = 30) -> list[dict[str, Any]]:
+        """Return what the cluster's jobs have cost, the newest first.
+
+        Args:
+            days: Count jobs that were created in so many days.
+
+        Returns:
+            For each job `name` (of the cluster), `job`, `seconds` (for each machine), `machines`,
+            `cost` (US dollars; None when the price is unknown) and `state`.
+
+        Raises:
+            CloudCredentialsError: AWS does not let us in.
+
+        Example:
+            >>> import runhouse as rh
+            >>> sm = rh.sagemaker_cluster("sm")
+            >>> [job["cost"] for job in sm.costs(days=7)]  # doctest: +SKIP
+            [0.35, 1.2]
+        """
+        return self._life.costs(days)
 
     def status(self) -> dict[str, Any]:  # type: ignore[override]  # its form is a promise
         """Return what is known about the job and what runs in it; creates nothing.

@@ -1,17 +1,24 @@
-"""What is saved, beside what SkyPilot has: all clusters at a glance, and new definitions."""
+"""What is saved, beside what clouds have: all clusters at a glance, and new definitions."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from runhouse.clusters import launching
 from runhouse.clusters.cluster import Cluster
+from runhouse.clusters.launched import LaunchedCluster
 from runhouse.clusters.on_demand import OnDemandCluster
-from runhouse.errors import ClusterNotFoundError, InvalidNameError, RunhouseError
+from runhouse.clusters.sagemaker import SageMakerCluster
+from runhouse.errors import ClusterNotFoundError, InvalidNameError, LaunchError, RunhouseError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from runhouse.clusters.cloud import Machines
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +28,7 @@ class Seen:
     Attributes:
         name: Its name.
         cluster: The saved cluster; None when nothing is saved, or nothing that can be used.
-        machines: What SkyPilot saw of it last; None when there is nothing, or it was not asked.
+        machines: What its cloud says of it; None when there is nothing, or it was not asked.
         error: Why what is saved cannot be used.
     """
 
@@ -35,27 +42,53 @@ def overview(*, ask_skypilot: bool) -> list[Seen]:
     """Return the saved clusters by name, and then those that only SkyPilot knows.
 
     Args:
-        ask_skypilot: Ask SkyPilot what it saw last; it does not ask the clouds for this.
+        ask_skypilot: Ask SkyPilot what it saw last, which does not ask the clouds for this; and
+            SageMaker about the clusters that are saved.
 
     Raises:
         LaunchError: SkyPilot does not answer.
-        ImportError: SkyPilot is to be asked, and is not installed.
+        ImportError: SkyPilot is to be asked, and is not installed; unless all clusters that are
+            launched are SageMaker's.
     """
+    seen = [_seen(name) for name in Cluster.list()]
     launched: dict[str, Machines] = {}
     if ask_skypilot:
-        launched = {machines.name: machines for machines in launching.skypilot().find_all()}
-    seen = [_seen(name, launched) for name in Cluster.list()]
+        launched = _launched_by_skypilot([each.cluster for each in seen])
+        seen = [_asked(each, launched) for each in seen]
     strangers = sorted(launched.keys() - {each.name for each in seen if each.machines})
     return seen + [Seen(name, machines=launched[name]) for name in strangers]
 
 
-def _seen(name: str, launched: dict[str, Machines]) -> Seen:
+def _seen(name: str) -> Seen:
     try:
-        cluster = Cluster.from_name(name)
+        return Seen(name, Cluster.from_name(name))
     except RunhouseError as error:  # the others are still to be seen
-        return Seen(name, machines=launched.get(name), error=error)
-    is_launched = isinstance(cluster, OnDemandCluster)
-    return Seen(name, cluster, launched.get(name) if is_launched else None)
+        return Seen(name, error=error)
+
+
+def _launched_by_skypilot(saved: Sequence[Cluster | None]) -> dict[str, Machines]:
+    try:
+        found: list[Machines] = launching.skypilot().find_all()
+    except ImportError:
+        kinds = {type(each) for each in saved if isinstance(each, LaunchedCluster)}
+        if kinds != {SageMakerCluster}:
+            raise
+        found = []
+    return {machines.name: machines for machines in found}
+
+
+def _asked(seen: Seen, launched: Mapping[str, Machines]) -> Seen:
+    """Return the same with what its cloud says."""
+    cluster = seen.cluster
+    if isinstance(cluster, SageMakerCluster):
+        try:
+            return replace(seen, machines=cluster.seen(refresh=True))
+        except (LaunchError, ImportError) as error:
+            log.warning("SageMaker cannot be asked about %s: %s", seen.name, error)
+            return seen
+    if cluster is not None and not isinstance(cluster, OnDemandCluster):
+        return seen
+    return replace(seen, machines=launched.get(seen.name))
 
 
 def save_new(made: OnDemandCluster) -> OnDemandCluster | None:

@@ -104,6 +104,11 @@ class Secrets(Commands):
         Raises:
             SecretError: The host's note of them cannot be read.
             ConnectError: The host cannot be reached.
+
+        Example:
+            >>> import runhouse as rh
+            >>> rh.here.secrets()
+            []
         """
         return sent_to(self)
 
@@ -121,6 +126,11 @@ class Secrets(Commands):
             ConnectError: A host cannot be reached.
             TypeError: The names are no texts.
             InvalidNameError: No secret can have this name.
+
+        Example:
+            >>> import runhouse as rh
+            >>> rh.here.remove_secrets("weather")[0].state
+            'unchanged'
         """
         if names is None:
             chosen: Sequence[str] = [each.name for each in self.secrets()]

@@ -29,30 +29,28 @@ class Options:
     """Hold how something is to be run, checked.
 
     Attributes:
-        env: Name of the env whose interpreter comes first in PATH, or None: PATH as it is.
         stream: Whether output is shown while it comes.
         ports: Ports of the host to lead here meanwhile.
         run_name: The name under which outputs are kept on the host, or None.
+        script: A file on the host that sets the variables of an env; empty: only the interpreter of
+            the host's workers comes first in PATH; None: PATH as it is.
     """
 
-    env: str | None
     stream: bool
     ports: tuple[int, ...]
     run_name: str | None
+    script: str | None = None
 
     @classmethod
-    def checked(
-        cls, env: str | None, stream_logs: bool, port_forward: object, run_name: str | None
-    ) -> Options:
+    def checked(cls, stream_logs: bool, port_forward: object, run_name: str | None) -> Options:
         """Check what a user gave.
 
         Raises:
             TypeError: A port is no number.
             ValueError: A port is out of range.
-            InvalidNameError: The name of the env or of the run cannot be used.
+            InvalidNameError: The name of the run cannot be used.
         """
         return cls(
-            env=None if env is None else check_name(env),
             stream=bool(stream_logs),
             ports=arguments.ports("port_forward", port_forward),
             run_name=None if run_name is None else check_name(run_name),
@@ -73,7 +71,8 @@ def show(name: str, text: str) -> None:
 
 def run(host: Host, lines: Sequence[str], options: Options) -> list[Output]:
     """Run shell commands one after the other on a host."""
-    ready = lines if options.env is None else [_in_env(host, line) for line in lines]
+    script = options.script
+    ready = lines if script is None else [_in_env(host, line, script) for line in lines]
     with _tunnels(host, options.ports):
         outputs = [_output(host.run(line, on_output=options.on_output)) for line in ready]
     if options.run_name is not None:
@@ -86,6 +85,8 @@ def run_python(host: Host, lines: Sequence[str], options: Options) -> list[Outpu
     program = "\n".join(lines) + "\n"
     with _tunnels(host, options.ports):
         command = f"{shlex.quote(host.python())} -u -"
+        if options.script:
+            command = _in_env(host, "exec python -u -", options.script)
         done = host.run(command, input=program.encode(), on_output=options.on_output)
     if options.run_name is not None:
         _keep(host, options.run_name, [(program, _output(done))])
@@ -96,8 +97,10 @@ def _output(done: Completed) -> Output:
     return done.exit_code, done.stdout, done.stderr
 
 
-def _in_env(host: Host, line: str) -> str:
+def _in_env(host: Host, line: str, script: str) -> str:
     """Return a command for any login shell in which the env's interpreter comes first in PATH."""
+    if script:
+        return f"sh -c {quote(f'. {quote(script)}{chr(10)}{line}')}"
     folder = PurePosixPath(host.python()).parent
     return f'env PATH={quote(str(folder))}:"$PATH" sh -c {quote(line)}'
 

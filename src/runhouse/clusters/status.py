@@ -30,6 +30,7 @@ class WorkerStatus:
         running: How many calls are running in it.
         objects: How many objects it holds.
         calls: How many calls it has had.
+        gpus: Indices of the GPUs that were chosen for it; empty when it sees all.
     """
 
     id: str
@@ -42,6 +43,7 @@ class WorkerStatus:
     running: int
     objects: int
     calls: int
+    gpus: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,10 @@ def read_status(name: str, answer: Mapping[str, Any]) -> ClusterStatus:
         _known(NodeStatus, node, gpus=tuple(_known(GpuStatus, gpu) for gpu in node["gpus"]))
         for node in answer["nodes"]
     ]
-    workers = tuple(_known(WorkerStatus, worker) for worker in answer["workers"])
+    workers = tuple(
+        _known(WorkerStatus, worker, gpus=tuple(worker.get("gpus", ())))
+        for worker in answer["workers"]
+    )
     told = answer.get("autostop")
     autostop = _known(AutostopStatus, told) if told is not None else None
     return _known(

@@ -223,17 +223,23 @@ class Jobs:
                 ResourceId=instance,
             )
         except AnswerError as error:
+            if error.code == "InvalidResourceId":
+                return None
             raise self.account.told(error, f"Looking for {instance}") from error
         tags = {each["Key"]: each["Value"] for each in told["TagList"]}
         name = tags.get("SSHResourceName")
         return self.find(name) if name is not None else None
 
-    def instances(self, job: Job) -> list[str]:
-        """Return the managed instances of a job that are online, the head first."""
-        wanted = [
-            {"Key": "tag:SSHResourceName", "Values": [job.name]},
-            {"Key": "PingStatus", "Values": ["Online"]},
-        ]
+    def instances(self, job: Job, *, online: bool = True) -> list[str]:
+        """Return the managed instances of a job, the head first.
+
+        Args:
+            job: The job.
+            online: Leave out those that are not heard of any more.
+        """
+        wanted = [{"Key": "tag:SSHResourceName", "Values": [job.name]}]
+        if online:
+            wanted.append({"Key": "PingStatus", "Values": ["Online"]})
         answer = self.account.ask("ssm", "describe_instance_information", Filters=wanted)
         found = sorted(
             answer["InstanceInformationList"], key=lambda each: str(each.get("ComputerName"))
@@ -267,7 +273,7 @@ class Jobs:
             time.sleep(_PAUSE_S)
 
     def stop(self, job: Job, timeout_s: float) -> bool:
-        """Stop a job, wait for its end, and let go of its warm pool; safe to repeat.
+        """Stop a job, and wait for its end; safe to repeat.
 
         Returns:
             Whether it was running.
@@ -284,7 +290,6 @@ class Jobs:
                 raise self.account.told(error, "Stopping the job") from error
             stopped = found is not None and not found.has_ended
         self._await_end(job, timeout_s)
-        self._end_pool(job)
         return stopped
 
     def _await_end(self, job: Job, timeout_s: float) -> None:
@@ -299,13 +304,11 @@ class Jobs:
                 raise LaunchError(msg, cluster=self.cluster, reason="timeout")
             time.sleep(_PAUSE_S / 2)
 
-    def _end_pool(self, job: Job) -> None:
+    def end_pool(self, name: str) -> None:
         """Let go of the machines that are kept, and cost, although the job has ended."""
-        found = self.find(job.name)
-        if found is not None and found.pool == "Available":
-            self.account.ask(
-                "sagemaker",
-                "update_training_job",
-                TrainingJobName=job.name,
-                ResourceConfig={"KeepAlivePeriodInSeconds": 0},
-            )
+        self.account.ask(
+            "sagemaker",
+            "update_training_job",
+            TrainingJobName=name,
+            ResourceConfig={"KeepAlivePeriodInSeconds": 0},
+        )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import inspect
 from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, Protocol, TypeVar, cast
 
@@ -11,7 +9,7 @@ from runhouse.client.reference import Reference
 from runhouse.client.run import Run
 from runhouse.clusters.arguments import iterable, number
 from runhouse.clusters.calls import Arguments, CallOptions, call_options, new_key
-from runhouse.errors import CallError, ConnectError
+from runhouse.proxies.calling import Calling, ItemCaller
 from runhouse.proxies.placement import check_fit, signature_of, take_options
 from runhouse.proxies.results import result_or
 from runhouse.proxies.spread import spread
@@ -21,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Sequence
 
     from runhouse.clusters.cluster import Cluster
+    from runhouse.clusters.env_use import EnvLike
     from runhouse.wire.messages import Operation, RunInfo
 
 P = ParamSpec("P")
@@ -79,8 +78,20 @@ class Callee(Generic[P, R]):
     def local(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run it here, whatever cluster it is on.
 
+        Args:
+            *args: Its positional arguments.
+            **kwargs: Its keyword arguments.
+
+        Returns:
+            What the function returns.
+
         Raises:
             TypeError: It is known by name only, and so cannot run here.
+
+        Example:
+            >>> import runhouse as rh
+            >>> rh.function(len).to(rh.here).local("abc")
+            3
         """
         if isinstance(self._code, str):
             msg = (
@@ -92,6 +103,13 @@ class Callee(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call it where it is.
+
+        Args:
+            *args: Its positional arguments.
+            **kwargs: Its keyword arguments.
+
+        Returns:
+            What the function returns, in its manner.
 
         Raises:
             TypeError: The arguments do not fit; nothing was sent.
@@ -164,6 +182,10 @@ class Callee(Generic[P, R]):
         The run, its output and its result are recorded on the host's disk. `run_name=`, unless the
         function has such a parameter, gives it a name.
 
+        Args:
+            *args: Its positional arguments.
+            **kwargs: Its keyword arguments.
+
         Returns:
             The run, as soon as the worker has it.
 
@@ -188,6 +210,10 @@ class Callee(Generic[P, R]):
 
     def remote(self, *args: P.args, **kwargs: P.kwargs) -> Reference:
         """Start it in the background, and keep its result where it is made.
+
+        Args:
+            *args: Its positional arguments.
+            **kwargs: Its keyword arguments.
 
         Returns:
             A reference to the result, as soon as the worker has the call. Passed to other calls on
@@ -224,7 +250,7 @@ class Callee(Generic[P, R]):
         relaunch: bool = False,
         run_name: str | None = None,
         stream_logs: bool = True,
-        env: str | None = None,
+        env: EnvLike = None,
     ) -> Calling[P, R]:
         """Say more about calls: returns the function with options, to be called as usual.
 
@@ -239,8 +265,8 @@ class Callee(Generic[P, R]):
                 at least once. What was kept on the lost ones stays lost.
             run_name: Record the run on the host under this name.
             stream_logs: Show the output here while the call runs.
-            env: The env in which a function runs; None for the one that it is in. Methods run
-                where their object is.
+            env: The env, or its name, in which a function runs; None for the one that it is in.
+                Methods run where their object is.
 
         Returns:
             The function with these options; this one is unchanged.
@@ -268,7 +294,7 @@ class Callee(Generic[P, R]):
         )
         return Calling(self if env is None else self._in_env(env), chosen)
 
-    def _in_env(self, env: str) -> Callee[P, R]:
+    def _in_env(self, env: EnvLike) -> Callee[P, R]:
         """Return the same in another env.
 
         Raises:
@@ -286,10 +312,24 @@ class Callee(Generic[P, R]):
         A run of the name that goes on is waited for. One that failed, was cancelled or lost does
         not count.
 
+        Args:
+            run_name: The name of the run.
+            *args: The function's positional arguments.
+            **kwargs: The function's keyword arguments.
+
+        Returns:
+            The result, in the manner of the function.
+
         Raises:
             TypeError: The arguments do not fit the function, or it is on no cluster.
             InvalidNameError: The name cannot be used.
             Exception: What the function itself raises.
+
+        Example:
+            >>> import runhouse as rh
+            >>> double = rh.function(lambda x: 2 * x).to(rh.here)
+            >>> double.get_or_call("doubled", 21), double.get_or_call("doubled", 0)
+            (42, 42)
         """
         where = self._placed("get_or_call")
         check_key(run_name)
@@ -330,6 +370,19 @@ class Callee(Generic[P, R]):
     ) -> Iterator[Any]:
         """Call the function with the arguments in each item; see `map`.
 
+        Args:
+            items: The arguments of each call, as tuples or other iterables.
+            concurrency: How many calls run at once.
+            ordered: Give the results in the order of the items; False: as soon as each is there.
+
+        Returns:
+            An iterator over the results. Closing it stops what still runs.
+
+        Raises:
+            TypeError: The function is on no cluster, or `concurrency` is no whole number.
+            ValueError: `concurrency` is less than 1.
+            Exception: What a call raises, in the place of its result; the others are stopped.
+
         Example:
             >>> import math
             >>> import runhouse as rh
@@ -338,44 +391,5 @@ class Callee(Generic[P, R]):
         """
         number("concurrency", concurrency, least=1)
         iterable("items", items)
-        caller = _Caller(self, self._placed("starmap").cluster)
+        caller = ItemCaller(self, self._placed("starmap").cluster)
         return spread(caller, items, concurrency, ordered=ordered)
-
-
-class Calling(Generic[P, R]):
-    """Be a function with options for its calls; made by its `options`."""
-
-    def __init__(self, callee: Callee[P, R], options: CallOptions) -> None:
-        """Store both."""
-        self._callee = callee
-        self._options = options
-        functools.update_wrapper(self, callee)
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call the function; see `Function.__call__`."""
-        given = self._callee._bound(args, cast("dict[str, Any]", kwargs))
-        return cast("R", self._callee._begin(given, self._options))
-
-    def run(self, *args: P.args, **kwargs: P.kwargs) -> Run:
-        """Start the function in the background; see `Function.run`."""
-        return self._callee._run(args, cast("dict[str, Any]", kwargs), self._options)
-
-    def remote(self, *args: P.args, **kwargs: P.kwargs) -> Reference:
-        """Start the function, and keep its result where it is made; see `Function.remote`."""
-        return self._callee._remote(args, cast("dict[str, Any]", kwargs), self._options)
-
-
-class _Caller:
-    """Call a function with the arguments in each item; see `spread`."""
-
-    def __init__(self, callee: Callee[..., Any], cluster: Cluster) -> None:
-        self._callee = callee
-        self._cluster = cluster
-
-    def call(self, item: Iterable[Any], run_id: str) -> Any:
-        given = self._callee._bound(tuple(iterable("an item of starmap", item)), {})
-        return self._callee._call(given, NO_OPTIONS, run_id=run_id)
-
-    def cancel(self, run_id: str) -> None:
-        with contextlib.suppress(CallError, ConnectError):  # it has ended, or cannot be reached
-            self._cluster.cancel(run_id)

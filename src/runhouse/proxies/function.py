@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runhouse.clusters.cluster import Cluster
+    from runhouse.clusters.env_use import EnvLike
     from runhouse.proxies.callee import Where
 
 P = ParamSpec("P")
@@ -58,7 +59,7 @@ class Function(Callee[P, R]):
         """Pickle as a proxy: sent to a worker, it calls the function where it is."""
         return Function, (self._code, self.name, self._where)
 
-    def to(self, cluster: Cluster | str, env: str | None = None) -> Function[P, R]:
+    def to(self, cluster: Cluster | str, env: EnvLike = None) -> Function[P, R]:
         """Send the function to a cluster and return it as a function that runs there.
 
         The project that it belongs to is synced first; calling `to` again after an edit puts the
@@ -66,8 +67,8 @@ class Function(Callee[P, R]):
 
         Args:
             cluster: The cluster, or the name of a saved one.
-            env: Name of the env in which it runs; None for the cluster's own. Each env has a
-                worker process of its own.
+            env: The env in which it runs, as `runhouse.env` returned it, its name, or a list of
+                packages; None for the cluster's own. Each env has worker processes of its own.
 
         Returns:
             The function on the cluster; this one is unchanged.
@@ -97,7 +98,7 @@ class Function(Callee[P, R]):
             self._here = place(self._code, here, None, self.name)
         return self._here
 
-    def _in_env(self, env: str) -> Function[P, R]:
+    def _in_env(self, env: EnvLike) -> Function[P, R]:
         return self.to(here if self._where is None else self._where.cluster, env)
 
 

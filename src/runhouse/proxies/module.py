@@ -3,53 +3,29 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from runhouse.client.endpoint import Target
 from runhouse.client.reference import Reference
 from runhouse.clusters.calls import new_key
 from runhouse.clusters.factory import find_cluster
-from runhouse.errors import NotLoadableError, ObjectNotFoundError, PythonMismatchError
+from runhouse.errors import ObjectNotFoundError
 from runhouse.proxies.attributes import LocalClass, RemoteAttributes
 from runhouse.proxies.callee import NO_OPTIONS
+from runhouse.proxies.fact import Fact
 from runhouse.proxies.members import HELD, Held, held_by, members
 from runhouse.proxies.passing import Passing
 from runhouse.proxies.placement import place
-from runhouse.proxies.stored import Stored
+from runhouse.proxies.stored import Stored, class_there
 from runhouse.registry.names import check_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from runhouse.clusters.cluster import Cluster
+    from runhouse.clusters.env_use import EnvLike
 
-V = TypeVar("V")
 Self = TypeVar("Self", bound="Module")
-
-
-class _Fact(Generic[V]):
-    """Be a property that gives way to attributes of the same name, also of dataclasses."""
-
-    def __init__(self, give: Callable[[Any], V]) -> None:
-        self._give = give
-        self.__doc__ = give.__doc__
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._owner, self._name = owner, name
-
-    @overload
-    def __get__(self, module: None, owner: type) -> _Fact[V]: ...
-
-    @overload
-    def __get__(self, module: object, owner: type) -> V: ...
-
-    def __get__(self, module: object, owner: type) -> _Fact[V] | V:
-        if module is not None:
-            return self._give(module)
-        if owner is self._owner:
-            return self
-        msg = f"type object {owner.__name__!r} has no attribute {self._name!r}"
-        raise AttributeError(msg)
 
 
 class Module:
@@ -79,21 +55,21 @@ class Module:
 
     # Typed as Any so that classes of users may have attributes of these names.
 
-    @_Fact
+    @Fact
     def key(self) -> Any:
         """Return the key under which the cluster keeps the object; None while it is on none."""
         held = held_by(self)
         return held.stored.key if held is not None else None
 
-    @_Fact
+    @Fact
     def name(self) -> Any:
         """Return the key under which the cluster keeps the object; None while it is on none."""
         held = held_by(self)
         return held.stored.key if held is not None else None
 
-    @_Fact
+    @Fact
     def remote(self) -> Any:
-        """Return what reads and sets the object's attributes, also private ones, as in `obj.remote.x`.
+        """Return what reads and sets the object's attributes, private ones too: `obj.remote.x`.
 
         Raises:
             AttributeError: The object is on no cluster.
@@ -107,7 +83,7 @@ class Module:
             raise AttributeError(msg)
         return RemoteAttributes(self, held)
 
-    @_Fact
+    @Fact
     def local(self) -> Any:
         """Return the object here that was sent, or else the attributes that its class has here."""
         held = held_by(self)
@@ -116,7 +92,7 @@ class Module:
         return held.local if held.local is not None else LocalClass(held.cls)
 
     def to(
-        self: Self, cluster: Cluster | str, env: str | None = None, name: str | None = None
+        self: Self, cluster: Cluster | str, env: EnvLike = None, name: str | None = None
     ) -> Self:
         """Send the object's state to a cluster.
 
@@ -125,7 +101,7 @@ class Module:
 
         Args:
             cluster: The cluster, or the name of a saved one.
-            env: Name of the env in which it lives; None for the cluster's own.
+            env: The env in which it lives, or its name; None for the cluster's own.
             name: Its key there. None: a proxy's own key when it goes to another cluster, else a new
                 one. An object without a name of its own ends with its proxy.
 
@@ -159,13 +135,13 @@ class Module:
         return cast("Self", _send(value, held.cls, to, env, name, held.own_names, local=held.local))
 
     def get_or_to(
-        self: Self, cluster: Cluster | str, env: str | None = None, name: str | None = None
+        self: Self, cluster: Cluster | str, env: EnvLike = None, name: str | None = None
     ) -> Self:
         """Return a proxy of the object of this name that is on a cluster, or send this one.
 
         Args:
             cluster: The cluster, or the name of a saved one.
-            env: Name of the env that this one is sent to; None for the cluster's own.
+            env: The env that this one is sent to, or its name; None for the cluster's own.
             name: The key to look for; None for a proxy's own one.
 
         Raises:
@@ -227,7 +203,27 @@ class Module:
         return stored.get() if name is None else stored.read(name)
 
     async def fetch_async(self, name: str | None = None) -> Any:
-        """Do what `fetch` does without blocking the event loop."""
+        """Do what `fetch` does without blocking the event loop.
+
+        Args:
+            name: See `fetch`.
+
+        Returns:
+            What `fetch` returns.
+
+        Raises:
+            Exception: See `fetch`.
+
+        Example:
+            >>> import runhouse as rh
+            >>> import asyncio
+            >>> class Counter(rh.Module):
+            ...     total = 0
+            >>> counter = Counter().to(rh.here, name="counter")
+            >>> asyncio.run(counter.fetch_async("total"))
+            0
+            >>> counter.delete()
+        """
         return await _stored(self, "fetch_async").read_async(name)
 
     async def set_async(self, name: str, value: object) -> None:
@@ -240,11 +236,25 @@ class Module:
         Raises:
             TypeError: The object is on no cluster.
             AttributeError: It cannot be set.
+
+        Example:
+            >>> import runhouse as rh
+            >>> import asyncio
+            >>> class Counter(rh.Module):
+            ...     total = 0
+            >>> counter = Counter().to(rh.here, name="counter")
+            >>> asyncio.run(counter.set_async("total", 5))
+            >>> counter.total
+            5
+            >>> counter.delete()
         """
         await _stored(self, "set_async").write_async(name, value)
 
     def rename(self: Self, name: str) -> Self:
         """Give the object another key; it stays where it is, and this proxy follows.
+
+        Args:
+            name: The key that it gets.
 
         Returns:
             This proxy.
@@ -253,6 +263,15 @@ class Module:
             TypeError: The object is on no cluster.
             InvalidNameError: The name cannot be used as a key.
             ObjectNotFoundError: There is no object under the old key any more.
+
+        Example:
+            >>> import runhouse as rh
+            >>> class Counter(rh.Module):
+            ...     total = 0
+            >>> counter = Counter().to(rh.here, name="counter")
+            >>> counter.rename("best").key
+            'best'
+            >>> counter.delete()
         """
         _stored(self, "rename").rename(name)
         return self
@@ -266,6 +285,15 @@ class Module:
         Raises:
             TypeError: The object is on no cluster.
             ObjectNotFoundError: There is nothing under the key any more.
+
+        Example:
+            >>> import runhouse as rh
+            >>> class Counter(rh.Module):
+            ...     total = 0
+            >>> counter = Counter().to(rh.here, name="counter")
+            >>> counter.refresh().key
+            'counter'
+            >>> counter.delete()
         """
         _stored(self, "refresh").refresh()
         return self
@@ -292,6 +320,15 @@ class Module:
 
         Raises:
             TypeError: The object is on no cluster.
+
+        Example:
+            >>> import runhouse as rh
+            >>> class Counter(rh.Module):
+            ...     total = 0
+            >>> counter = Counter().to(rh.here, name="counter")
+            >>> counter.delete()
+            >>> "counter" in rh.here.keys()
+            False
         """
         _stored(self, "delete").delete()
 
@@ -346,7 +383,7 @@ def _send(
     value: object,
     cls: type,
     cluster: Cluster,
-    env: str | None,
+    env: EnvLike,
     name: str | None,
     own_names: Iterable[str] | None = None,
     *,
@@ -382,17 +419,3 @@ def _stored(module: object, what: str) -> Stored:
         )
         raise TypeError(msg)
     return held.stored
-
-
-def class_there(stored: Stored, cls: type) -> type | None:
-    """Return the class of an object on a cluster if it is a class or a subclass of it.
-
-    Raises:
-        CallError: The object cannot be reached.
-    """
-    try:
-        found = stored.read("__class__")
-    except (NotLoadableError, PythonMismatchError):  # it is not known here
-        return None
-    names = [(part.__module__, part.__qualname__) for part in found.__mro__]
-    return found if (cls.__module__, cls.__qualname__) in names else None

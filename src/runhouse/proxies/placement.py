@@ -7,16 +7,19 @@ import inspect
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from runhouse.client.endpoint import Target
 from runhouse.clusters.calls import Arguments, CallOptions, Calls, call_options
+from runhouse.clusters.env_use import EnvUse
 from runhouse.clusters.factory import find_cluster
 from runhouse.errors import ClusterLostError, ObjectNotFoundError
 from runhouse.proxies.source import Source, find_source, source_of_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
-    from runhouse.client.endpoint import Target
     from runhouse.clusters.cluster import Cluster
+    from runhouse.clusters.env_use import EnvLike
     from runhouse.wire.messages import Operation, RunInfo
 
 T = TypeVar("T")
@@ -35,6 +38,7 @@ class Placement:
         source: Where the code comes from.
         directory: The project's directory on the host.
         name: Its public name.
+        projects: Directories here that its env brings beside.
     """
 
     cluster: Cluster
@@ -43,16 +47,25 @@ class Placement:
     source: Source
     directory: str
     name: str
+    projects: tuple[Path, ...] = ()
 
     def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
         """Pickle without the connections: where it arrives, the cluster has its own."""
-        return _rebuild, (self.cluster, self.target, self.source, self.directory, self.name)
+        return _rebuild, (
+            *(self.cluster, self.target, self.source, self.directory, self.name),
+            self.projects,
+        )
 
-    def define(self) -> None:
-        """Tell the worker about the code."""
+    def define(self, worker_id: str = "") -> None:
+        """Tell the worker about the code.
+
+        Args:
+            worker_id: Which one of those that share the env's calls; empty for any.
+        """
         code = self.source.on_host(self.directory)
         source = self.source
-        self.calls.define(self.target, source.key, code, source.pickled, self.name)
+        target = Target(worker_id=worker_id) if worker_id else self.target
+        self.calls.define(target, source.key, code, source.pickled, self.name)
 
     def call(self, op: Operation, arguments: Arguments, options: CallOptions, **fields: Any) -> Any:
         """Call the code and wait for the end; see `Calls.call`."""
@@ -76,9 +89,8 @@ class Placement:
         self.cluster.up()
         self.calls = self.cluster.calls
         source = self.source
-        self.target, self.directory = self.calls.target(
-            self.target.env, source.root, source.modules
-        )
+        env = EnvUse(self.target.env, self.target.scope.env, self.projects)
+        self.target, self.directory = self.calls.target(env, source.root, source.modules)
         self.define()
 
     def start(
@@ -90,14 +102,28 @@ class Placement:
         )
 
     def _told(self, act: Callable[[], T]) -> T:
-        """Act; a worker that was started since is told about the code first."""
-        try:
-            return act()
-        except ObjectNotFoundError as error:
-            if error.key != self.source.key:
-                raise
-        self.define()
-        return act()
+        """Act; each worker that was started since is told about the code first."""
+        told: set[str] = set()
+        while True:
+            try:
+                return act()
+            except ObjectNotFoundError as error:  # noqa: PERF203 - each worker may be new
+                self._learn(error, told)
+
+    def _learn(self, error: ObjectNotFoundError, told: set[str]) -> None:
+        """Tell a worker about the code that does not know it.
+
+        Args:
+            error: What it has said.
+            told: Workers that were told before, which is noted here.
+
+        Raises:
+            ObjectNotFoundError: It is about something else, or the worker was told before.
+        """
+        if error.key != self.source.key or error.worker_id in told:
+            raise error
+        told.add(error.worker_id)
+        self.define(error.worker_id)
 
     async def call_async(
         self, op: Operation, arguments: Arguments, options: CallOptions, **fields: Any
@@ -113,37 +139,43 @@ class Placement:
     async def _call_once(
         self, op: Operation, arguments: Arguments, options: CallOptions, fields: dict[str, Any]
     ) -> Any:
-        key = self.source.key
-        try:
-            return await self.calls.call_async(self.target, op, key, arguments, options, **fields)
-        except ObjectNotFoundError as error:
-            if error.key != key:
-                raise
-        await asyncio.to_thread(self.define)
-        return await self.calls.call_async(self.target, op, key, arguments, options, **fields)
+        key, told = self.source.key, set[str]()
+        while True:
+            try:
+                return await self.calls.call_async(
+                    self.target, op, key, arguments, options, **fields
+                )
+            except ObjectNotFoundError as error:  # noqa: PERF203 - as above
+                await asyncio.to_thread(self._learn, error, told)
 
 
 def _rebuild(
-    cluster: Cluster, target: Target, source: Source, directory: str, name: str
+    cluster: Cluster,
+    target: Target,
+    source: Source,
+    directory: str,
+    name: str,
+    projects: tuple[Path, ...],
 ) -> Placement:
-    return Placement(cluster, cluster.calls, target, source, directory, name)
+    return Placement(cluster, cluster.calls, target, source, directory, name, projects)
 
 
-def place(
-    code: Callable[..., Any] | str, to: Cluster | str, env: str | None, name: str
-) -> Placement:
+def place(code: Callable[..., Any] | str, to: Cluster | str, env: EnvLike, name: str) -> Placement:
     """Bring a function or class, with its project, to a cluster.
 
     Args:
         code: The function or class, or `"module:name"`.
         to: The cluster, or the name of a saved one.
-        env: Name of the env; None for the cluster's own.
+        env: The env, its name, or packages; None for the cluster's own.
         name: Its public name there, for those who know it by name only.
     """
     cluster = find_cluster(to)
     source = source_of_name(code) if isinstance(code, str) else find_source(code)
-    target, directory = cluster.calls.target(cluster.env_name(env), source.root, source.modules)
-    placement = Placement(cluster, cluster.calls, target, source, directory, name)
+    modules = {*source.modules, *filter(None, [source.module or getattr(code, "__module__", "")])}
+    use = cluster.env_use(env, source.root, modules)
+    target, directory = cluster.calls.target(use, source.root, source.modules)
+    calls = cluster.calls
+    placement = Placement(cluster, calls, target, source, directory, name, use.projects)
     placement.define()
     return placement
 

@@ -10,15 +10,16 @@ from runhouse.client.endpoint import Target
 from runhouse.clusters.calls import NO_ARGUMENTS, CallOptions, new_key
 from runhouse.proxies.callee import NO_OPTIONS
 from runhouse.proxies.method import Method, Shape, is_method
-from runhouse.proxies.module import class_there, proxy
+from runhouse.proxies.module import proxy
 from runhouse.proxies.placement import Placement, check_fit, place, signature_of, take_options
-from runhouse.proxies.stored import Stored
+from runhouse.proxies.stored import Stored, class_there
 from runhouse.registry.names import check_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from runhouse.clusters.cluster import Cluster
+    from runhouse.clusters.env_use import EnvLike
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -30,6 +31,14 @@ class RemoteClass(Generic[P, T]):
     Calling it makes an object there and returns its proxy, a `runhouse.Module`. Its class methods,
     static methods and class attributes are those of the class there. Without a cluster it is the
     class here.
+
+    Example:
+        >>> import fractions
+        >>> import runhouse as rh
+        >>> Fraction = rh.module(fractions.Fraction).to(rh.here)
+        >>> half = Fraction(numerator=1, denominator=2)
+        >>> half.numerator, half.limit_denominator(1)
+        (1, Fraction(0, 1))
     """
 
     def __init__(
@@ -47,11 +56,24 @@ class RemoteClass(Generic[P, T]):
         where = self._placement.cluster.name if self._placement is not None else "not on a cluster"
         return f"<runhouse.module {self.name!r} ({where})>"
 
-    def to(self, cluster: Cluster | str, env: str | None = None) -> RemoteClass[P, T]:
-        """Send the class to a cluster; see `Function.to` for the arguments and errors.
+    def to(self, cluster: Cluster | str, env: EnvLike = None) -> RemoteClass[P, T]:
+        """Send the class to a cluster; see `Function.to`.
+
+        Args:
+            cluster: The cluster, or the name of a saved one.
+            env: The env in which its objects live, or its name; None for the cluster's own.
 
         Returns:
             The class on the cluster; this one is unchanged. Objects made before keep their code.
+
+        Raises:
+            Exception: See `Function.to`.
+
+        Example:
+            >>> import fractions
+            >>> import runhouse as rh
+            >>> rh.module(fractions.Fraction).to(rh.here)
+            <runhouse.module 'Fraction' (local)>
         """
         return RemoteClass(self._cls, self.name, place(self._cls, cluster, env, self.name))
 
@@ -61,6 +83,10 @@ class RemoteClass(Generic[P, T]):
         Takes the constructor's arguments; `name=`, unless the constructor has such a parameter, is
         the key under which the object is kept there. One without a name is let go of there when its
         proxy is gone here, unless the proxy was sent somewhere or a run of a method was started.
+
+        Args:
+            *args: The constructor's positional arguments.
+            **kwargs: Its keyword arguments, and `name`.
 
         Returns:
             A proxy of the object; typed as the class, so that editors know its methods.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from runhouse.client.endpoint import Target
 from runhouse.clusters.arguments import member
 from runhouse.clusters.calls import NO_ARGUMENTS, CallOptions
-from runhouse.errors import ConnectError
+from runhouse.errors import ConnectError, NotLoadableError, PythonMismatchError
 from runhouse.proxies.release import Unneeded, unneeded
 from runhouse.registry.names import check_key
 from runhouse.worker import inside
@@ -191,3 +191,17 @@ class Stored:
             self._finalizer.detach()
             self._unneeded.keep(self.key)
             self._finalizer = None
+
+
+def class_there(stored: Stored, cls: type) -> type | None:
+    """Return the class of an object on a cluster if it is a class or a subclass of it.
+
+    Raises:
+        CallError: The object cannot be reached.
+    """
+    try:
+        found = stored.read("__class__")
+    except (NotLoadableError, PythonMismatchError):  # it is not known here
+        return None
+    names = [(part.__module__, part.__qualname__) for part in found.__mro__]
+    return found if (cls.__module__, cls.__qualname__) in names else None

@@ -13,10 +13,13 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
 
 from runhouse.errors import WorkerStartError
-from runhouse.server.auth import Access, Tokens
+from runhouse.server.auth import HOLDER, Access, Tokens
 from runhouse.server.calls import CallRoutes
+from runhouse.server.env_routes import EnvRoutes
 from runhouse.server.keys import WakeError
+from runhouse.server.look import LookRoutes
 from runhouse.server.openapi import OpenAPIRoutes
+from runhouse.server.page import PAGE_PATHS, PageRoutes
 from runhouse.server.problem import ProblemError
 from runhouse.server.protocol import Protocol
 from runhouse.server.routes import Routes
@@ -24,20 +27,24 @@ from runhouse.server.worker import WorkerSilentError
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
 
     from starlette.requests import Request
     from starlette.responses import Response
+    from starlette.routing import Route
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from runhouse.server.daemon import Daemon
 
 log = logging.getLogger(__name__)
 
-_OPEN_PATHS = frozenset({"/check"})
+_OPEN_PATHS = frozenset({"/check"}) | PAGE_PATHS
 _LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 # What a token that only allows to look may get.
-_READABLE = ("/status", "/keys", "/objects", "/runs", "/openapi.json")
+_READABLE = (
+    *("/status", "/keys", "/objects", "/runs", "/openapi.json"),
+    *("/metrics", "/nodes", "/whoami"),
+)
 _HTTP = {
     404: ("not-found", "There is no such page here. Look at /openapi.json."),
     405: ("method-not-allowed", "Use a method that the Allow header names."),
@@ -63,7 +70,9 @@ class Gate:
     def _refusal(self, scope: Scope) -> ProblemError | None:
         headers = dict(scope["headers"])
         if scope["path"] not in _OPEN_PATHS:
-            access = self._tokens.access(headers.get(b"authorization", b"").decode("latin-1"))
+            given = headers.get(b"authorization", b"").decode("latin-1")
+            name, access = self._tokens.holder(given)
+            scope[HOLDER] = name, access
             if access < Access.READ:
                 return ProblemError("unauthorized", "The bearer token is missing or wrong.")
             if access < Access.FULL and not _only_looks(scope):
@@ -113,9 +122,28 @@ def create_app(daemon: Daemon) -> Starlette:
     calls, openapi = CallRoutes(daemon), OpenAPIRoutes(daemon)
     gone = (ClientDisconnect,)  # within a body; nobody reads the answer
     known = (HTTPException, ProblemError, WakeError, WorkerSilentError, WorkerStartError, *gone)
+    routes = [
+        *Routes(daemon).table(),
+        *LookRoutes(daemon).table(),
+        *EnvRoutes(daemon).table(),
+        *calls.table(),
+        *openapi.table(),
+        *PageRoutes().table(),
+    ]
+    return guarded(routes, daemon.tokens, known)
+
+
+def guarded(routes: Sequence[Route], tokens: Tokens, known: Sequence[type[Exception]]) -> Starlette:
+    """Return an application behind a gate.
+
+    Args:
+        routes: What it answers.
+        tokens: Who may ask.
+        known: Errors that whoever has asked is told.
+    """
     app = Starlette(
-        routes=[*Routes(daemon).table(), *calls.table(), *openapi.table()],
-        middleware=[Middleware(Gate, tokens=daemon.tokens)],
+        routes=routes,
+        middleware=[Middleware(Gate, tokens=tokens)],
         exception_handlers={**dict.fromkeys(known, _on_problem), Exception: _on_failure},
     )
     app.router.redirect_slashes = False  # what is no page is a problem
@@ -131,10 +159,10 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(daemon: Daemon, listeners: list[socket.socket]) -> None:
+async def serve(app: Starlette, listeners: list[socket.socket]) -> None:
     """Serve HTTP on listening sockets until cancelled."""
     config = uvicorn.Config(
-        create_app(daemon),
+        app,
         http=Protocol,
         log_config=None,
         access_log=False,

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+OWNER = "owner"
+# Under this key, a request that was let in says whose token it has, and what that allows.
+HOLDER = "runhouse.holder"
+
 
 class Access(IntEnum):
     """Say what a request may do; each includes the ones before it."""
@@ -71,7 +75,7 @@ class Tokens:
 
         Args:
             own: The server's own token, which may do everything.
-            path: The file of the others.
+            path: The file of the others; there need not be one.
         """
         self._own = _digest(own)
         self._path = path
@@ -79,13 +83,21 @@ class Tokens:
 
     def access(self, header: str) -> Access:
         """Return what an Authorization header allows; takes as long for any wrong token."""
+        return self.holder(header)[1]
+
+    def holder(self, header: str) -> tuple[str, Access]:
+        """Return whose token an Authorization header has, and what it allows; see `access`.
+
+        Returns:
+            The name of a token that was made for others, or `"owner"`; and its access.
+        """
         scheme, _, given = header.partition(" ")
         digest = _digest(given.strip())
-        found = Access.FULL if hmac.compare_digest(digest, self._own) else Access.NONE
+        found = OWNER, Access.FULL if hmac.compare_digest(digest, self._own) else Access.NONE
         for known, info in self._others.items():
             if hmac.compare_digest(digest, known):
-                found = Access.READ if info.read_only else Access.FULL
-        return found if scheme.lower() == "bearer" else Access.NONE
+                found = info.name, Access.READ if info.read_only else Access.FULL
+        return found if scheme.lower() == "bearer" else ("", Access.NONE)
 
     def create(self, name: str, *, read_only: bool) -> str:
         """Make a token and return it; an earlier one of the name is not valid any more.

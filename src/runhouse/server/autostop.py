@@ -241,13 +241,13 @@ class Keeper:
         self._calls = calls
         autostop.look(self._why(), time.monotonic(), was_used=was_used)
 
-    def _notebooks(self) -> set[int]:
+    def _notebooks(self) -> frozenset[int]:
         """Return the processes of notebooks, whose kernels are below them."""
-        found = set()
+        found = []
         for record in self._path.parent.glob("notebooks/*/record.json"):
             with contextlib.suppress(OSError, ValueError, KeyError):
-                found.add(int(json.loads(record.read_bytes())["pid"]))
-        return found
+                found.append(int(json.loads(record.read_bytes())["pid"]))
+        return frozenset(found)
 
     def _why(self) -> str:
         """Return what the host is in use for; connections alone are no use."""

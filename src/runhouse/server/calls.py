@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from runhouse.server.answers import EVENTS_TYPE, PICKLE_TYPE, Answer, Wanted, entry_of
+from runhouse.server.auth import HOLDER
 from runhouse.server.conversation import Conversation, FileSource, WorkerSource, once
 from runhouse.server.fields import Query, accepts, body_of, refuse
 from runhouse.server.journals import is_open, open_events
@@ -105,7 +106,8 @@ class CallRoutes:
         worker = await keys.locate(key) or keys.locate_code(key)
         if worker is None:
             raise _no_object(key)
-        call = _call("method", key, method=method, **fields)
+        caller = request.scope[HOLDER][0]
+        call = _call("method", key, method=method, caller=caller, **fields)
         return await self._converse(worker, call, body, size, wanted)
 
     async def _converse(

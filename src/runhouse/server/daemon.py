@@ -23,6 +23,8 @@ from runhouse.files import write_private
 from runhouse.server.auth import Tokens, read_or_make_token
 from runhouse.server.autostop import Keeper, Setting
 from runhouse.server.data import DataSocket
+from runhouse.server.envs import Bindings
+from runhouse.server.history import History
 from runhouse.server.index import Index
 from runhouse.server.journals import Journals
 from runhouse.server.keys import Keys
@@ -141,8 +143,10 @@ class Daemon:
             platform=f"{platform.system()} {platform.machine()}",
             started_at=time.time(),
         )
+        self.bindings = Bindings(self.paths.envs)
         self.workers = Workers(
-            Launcher(self.paths, config.python or sys.executable, self._worker_environment())
+            Launcher(self.paths, config.python or sys.executable, self._worker_environment()),
+            self.bindings,
         )
         self.workers.on_activity = self._note_activity
         self.index = Index(self.paths.objects)
@@ -156,6 +160,7 @@ class Daemon:
         self.keeper = Keeper(self.paths.autostop, self.workers, journals, config.minute_s)
         if config.autostop is not None:
             self.keeper.set(Setting(**config.autostop))
+        self.history = History(lambda: self.workers.total("running"))
         self._active_at = time.monotonic()
         self._stopping = asyncio.Event()
         self._http: asyncio.Task[None] | None = None
@@ -191,6 +196,7 @@ class Daemon:
             asyncio.create_task(data.serve(data_listener)),
             asyncio.create_task(self._watch_idle()),
             asyncio.create_task(self.keeper.run()),
+            asyncio.create_task(self.history.run()),
         ]
         for listener in http_listeners:
             loop.add_reader(listener, self._load_http, http_listeners)
@@ -228,7 +234,7 @@ class Daemon:
     async def _serve_http(self, listeners: list[socket.socket]) -> None:
         try:
             app = await asyncio.to_thread(extras.load, "runhouse.server.app", extra="server")
-            await app.serve(self, listeners)
+            await app.serve(app.create_app(self), listeners)
         except Exception:
             log.exception("HTTP cannot be served; calls go on without it")
             for listener in listeners:
@@ -269,6 +275,7 @@ class Daemon:
                     "running": worker.state.get("running", 0),
                     "objects": worker.state.get("objects", 0),
                     "calls": worker.state.get("calls", 0),
+                    "gpus": list(worker.gpus),
                 }
                 for worker in self.workers.alive()
             ],

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from runhouse.server.envs import Bindings
     from runhouse.server.runs import Runs
     from runhouse.server.workers import Workers
 
@@ -92,6 +93,7 @@ class Parts(Protocol):
     """Be the server, as far as connections need it."""
 
     tokens: Tokens
+    bindings: Bindings
     workers: Workers
     keys: Keys
     runs: Runs
@@ -191,6 +193,8 @@ class DataSocket:
             scope = Scope(**json.loads(unquote(head.headers.get(SCOPE_HEADER.lower(), "{}"))))
         except (ValueError, TypeError) as error:
             raise RefusedError(400, f"The header {SCOPE_HEADER} is not a scope.") from error
+        if not self._parts.bindings.has(env, scope.env):
+            raise RefusedError(409, f"The env {env!r} is not set up as asked.", env=env)
         return await self._workers.obtain(env, scope, self._start_timeout_s)
 
     async def _holder(self, key: str, _: Head) -> Worker:

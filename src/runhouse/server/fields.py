@@ -75,6 +75,15 @@ class Query:
             raise refuse(name, "a number of seconds above 0")
         return found
 
+    def count(self, name: str) -> int | None:
+        """Return a whole number from 1 on, or None."""
+        given = self._given.get(name)
+        if given is None:
+            return None
+        if not (given.isascii() and given.isdigit() and len(given) < 19 and int(given)):
+            raise refuse(name, "a whole number from 1 on")
+        return int(given)
+
     def one_of(self, name: str, options: Collection[str]) -> str:
         """Return one of some words; the first of them when it is not there."""
         found = self._given.get(name, next(iter(options)))

@@ -149,6 +149,15 @@ class Index:
             self._asleep = {item.key: item for item in found if item is not None}
         return self._asleep
 
+    def sizes_on_disk(self) -> dict[str, int]:
+        """Return the sizes of the files of objects that are on disk only, in bytes."""
+        files = {key: item.path for key, item in self._on_disk().items()}
+        return {
+            key: path.stat().st_size
+            for key, path in files.items()
+            if key not in self._entries and path.exists()
+        }
+
     def note_persisted(self, key: str) -> None:
         """Note that a worker has written an object to disk."""
         item = _read(stored.object_path(self._directory, key))

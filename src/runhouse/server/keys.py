@@ -80,6 +80,14 @@ class Keys:
             for entry in self._index.entries(env)
         ]
 
+    async def sizes(self) -> dict[str, int]:
+        """Return how large objects are, in bytes, as far as their workers can tell in a second."""
+        self._workers.read_all()
+        sizes = self._index.sizes_on_disk()
+        for _, told in await self._workers.ask_all("sizes"):
+            sizes.update(told)
+        return sizes
+
     def outdated_by(self, worker: Worker) -> list[str]:
         """Return objects, the first few, in workers whose code this one's has replaced."""
         older = {

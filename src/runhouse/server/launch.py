@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import os
 import secrets
 import signal
 import socket
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runhouse.errors import WorkerStartError
 from runhouse.extras import find_cloudpickle
 from runhouse.files import private_directory
+from runhouse.server.gpus import VISIBLE
 from runhouse.server.worker import Worker
 from runhouse.wire.messages import Death, Scope
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runhouse.server.envs import Binding
     from runhouse.server.paths import ServerPaths
 
 _LOG_TAIL = 4096
@@ -59,8 +65,16 @@ class Launcher:
         self._package_root = str(Path(__file__).resolve().parents[2])
         self._pickler = find_cloudpickle()
 
-    async def start(self, env: str, scope: Scope) -> Worker:
+    async def start(
+        self, env: str, scope: Scope, binding: Binding | None = None, gpus: Sequence[int] = ()
+    ) -> Worker:
         """Start a process; it is not ready yet.
+
+        Args:
+            env: Name of its env.
+            scope: The code that it is for.
+            binding: What the env is; None: the host's own interpreter.
+            gpus: The GPUs that it is to see, if the binding says how many.
 
         Raises:
             WorkerStartError: The interpreter cannot be run.
@@ -72,7 +86,10 @@ class Launcher:
         log_path = private_directory(self._paths.workers) / f"{env}.log"
         log_fd = _open_log(log_path)
         log_start = os.fstat(log_fd).st_size
-        python = worker_python(scope, self._python)
+        python = (binding.python if binding else "") or worker_python(scope, self._python)
+        mark = binding.open_mark() if binding is not None else None
+        if mark is not None:
+            fcntl.flock(mark, fcntl.LOCK_SH)
         config = {
             "control_fd": theirs.fileno(),
             "stdout_fd": out_read,
@@ -86,13 +103,14 @@ class Launcher:
                 stdout=out_write,
                 stderr=err_write,
                 cwd=_directory(scope.project),
-                env=self._environment
+                env=self._variables(binding, gpus)
                 | {
                     "RH_WORKER_ID": worker_id,
                     "RH_ENV": env,
-                    "RH_SCOPE": json.dumps(scope.to_meta()),
+                    "RH_SCOPE": json.dumps(_with_imports(scope, binding).to_meta()),
                 },
-                pass_fds=(theirs.fileno(), out_read, err_read, log_fd),
+                # It holds the lock of its env's mark for as long as it lives.
+                pass_fds=(theirs.fileno(), out_read, err_read, log_fd, *_given(mark)),
                 start_new_session=True,
             )
         except OSError as error:
@@ -106,11 +124,34 @@ class Launcher:
             raise WorkerStartError(msg, host="") from error
         finally:
             theirs.close()
-            for fd in (out_write, err_write, log_fd):
+            for fd in (out_write, err_write, log_fd, *_given(mark)):
                 os.close(fd)
         ours.setblocking(False)
         pipes = out_read, err_read
-        return Worker(worker_id, env, scope, process, ours, pipes, log_path, time.time(), log_start)
+        started = time.time()
+        worker = Worker(worker_id, env, scope, process, ours, pipes, log_path, started, log_start)
+        worker.binding = binding.digest if binding is not None else ""
+        worker.gpus = tuple(gpus)
+        return worker
+
+    def _variables(self, binding: Binding | None, gpus: Sequence[int]) -> dict[str, str]:
+        if binding is None:
+            return self._environment
+        variables = binding.environment(self._environment)
+        if binding.gpus is not None:
+            variables[VISIBLE] = ",".join(map(str, gpus))
+        return variables
+
+
+def _given(descriptor: int | None) -> tuple[int, ...]:
+    return () if descriptor is None else (descriptor,)
+
+
+def _with_imports(scope: Scope, binding: Binding | None) -> Scope:
+    """Return a scope with the directories that its env adds."""
+    if binding is None or not binding.imports:
+        return scope
+    return replace(scope, imports=tuple(dict.fromkeys((*scope.imports, *binding.imports))))
 
 
 def worker_python(scope: Scope, own: str) -> str:

@@ -42,7 +42,7 @@ class NodeStatus:
         return asdict(self)
 
 
-def _memory() -> tuple[int, int]:
+def memory() -> tuple[int, int]:
     """Return total and available memory in bytes; zeros where /proc does not tell."""
     values: dict[str, int] = {}
     try:
@@ -53,6 +53,21 @@ def _memory() -> tuple[int, int]:
         name, _, rest = line.partition(":")
         values[name] = int(rest.split()[0]) * _KIB
     return values.get("MemTotal", 0), values.get("MemAvailable", 0)
+
+
+def cpu_seconds() -> tuple[float, float]:
+    """Return for how long the CPUs of this node were busy since its start, and all in all.
+
+    Both in seconds, summed over the CPUs; zeros where /proc does not tell (proc(5), stat).
+    """
+    try:
+        with open("/proc/stat", encoding="ascii") as file:
+            ticks = [int(word) for word in file.readline().split()[1:9]]
+    except OSError:
+        return 0.0, 0.0
+    idle = sum(ticks[3:5])  # idle, and waiting for a disk
+    per_second = os.sysconf("SC_CLK_TCK")
+    return (sum(ticks) - idle) / per_second, sum(ticks) / per_second
 
 
 def resident_bytes(pid: int) -> int:
@@ -79,7 +94,8 @@ def parse_gpus(text: str) -> tuple[GpuStatus, ...]:
     return tuple(gpus)
 
 
-async def _gpus() -> tuple[GpuStatus, ...]:
+async def gpus() -> tuple[GpuStatus, ...]:
+    """Return the GPUs of this node; none where there is no `nvidia-smi`, or it does not answer."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return ()
@@ -98,7 +114,7 @@ async def _gpus() -> tuple[GpuStatus, ...]:
 
 async def this_node() -> NodeStatus:
     """Return the state of the node on which this runs."""
-    total, available = _memory()
+    total, available = memory()
     return NodeStatus(
         hostname=socket.gethostname(),
         platform=" ".join([platform.system(), platform.machine(), *platform.libc_ver()]).strip(),
@@ -106,5 +122,5 @@ async def this_node() -> NodeStatus:
         load_1m=os.getloadavg()[0],
         memory_total_bytes=total,
         memory_available_bytes=available,
-        gpus=await _gpus(),
+        gpus=await gpus(),
     )

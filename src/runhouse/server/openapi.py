@@ -6,196 +6,188 @@ import asyncio
 import contextlib
 import json
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from starlette.routing import Route
 
+from runhouse.server import openapi_parts as parts
 from runhouse.server.answers import EVENTS_TYPE, LINES_TYPE, PICKLE_TYPE
 from runhouse.server.autostop import LONGEST_MINS, NEVER, STOPS
 from runhouse.server.conversation import Conversation, WorkerSource, once
 from runhouse.server.json_response import AsciiJSONResponse
-from runhouse.server.names import PATTERN
 from runhouse.server.problem import MEDIA_TYPE, SORTS, ProblemError
 from runhouse.wire.messages import Call
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from starlette.requests import Request
     from starlette.responses import Response
 
     from runhouse.server.daemon import Daemon
+    from runhouse.server.openapi_parts import Json
     from runhouse.server.worker import Worker
 
-Json = dict[str, Any]
 _DESCRIBE_S = 5.0
-_ANY: Json = {}
-_NAME: Json = {"type": "string", "pattern": PATTERN}
-_TEXT: Json = {"type": "string"}
-_YES: Json = {"type": "boolean"}
-_SECONDS: Json = {"type": "number", "exclusiveMinimum": 0}
-_OPTIONS: Mapping[str, Json] = {
-    "stream_logs": _YES,
-    "run_name": _NAME,
-    "timeout": _SECONDS,
-    "background": _YES,
-    "keep": _NAME,
-    "serialization": {"enum": ["json", "pickle", "none"]},
-}
-_ARGUMENTS: Json = {
-    "type": "object",
-    "properties": {"args": {"type": "array"}, "kwargs": {"type": "object"}},
-    "additionalProperties": False,
-}
-_FORCE: Json = {"type": "object", "properties": {"force": _YES}, "additionalProperties": False}
-_COUNT: Json = {"type": ["integer", "null"], "minimum": 1}
-_LIMITS: Json = {
-    "type": "object",
-    "properties": {"concurrency": _COUNT, "queue": _COUNT | {"minimum": 0}, "memory_bytes": _COUNT},
-    "additionalProperties": False,
-}
-
-
-def _object(required: Sequence[str], **properties: Json) -> Json:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(required),
-        "additionalProperties": False,
-    }
-
-
-def _parameter(place: str, name: str, schema: Json, *, required: bool = False) -> Json:
-    return {"name": name, "in": place, "required": required or place == "path", "schema": schema}
-
-
-def _content(*types: str, schema: Json = _ANY) -> Json:
-    return {kind: {"schema": schema} for kind in types}
-
-
-def _operation(
-    summary: str,
-    *,
-    query: Mapping[str, Json] | None = None,
-    body: Json | None = None,
-    body_types: Sequence[str] = ("application/json",),
-    answers: Mapping[str, Json] | None = None,
-) -> Json:
-    """Return what is told about one method of a page."""
-    answers = answers or {"200": _content("application/json")}
-    told: Json = {
-        "summary": summary,
-        "responses": {
-            **{status: {"description": "Done", "content": c} for status, c in answers.items()},
-            "default": {"$ref": "#/components/responses/problem"},
-        },
-    }
-    if query:
-        told["parameters"] = [_parameter("query", name, s) for name, s in query.items()]
-    if body is not None:
-        told["requestBody"] = {"required": True, "content": _content(*body_types, schema=body)}
-    return told
-
-
-_VALUE = {
-    "200": _content("application/json", LINES_TYPE, EVENTS_TYPE),
-    "201": _content("application/json"),
-    "202": _content("application/json"),
-}
-
-
-def _post(summary: str, body: Json, returns: Json) -> Json:
-    """Return what is told about a call with a JSON body."""
-    answers = {**_VALUE, "200": _content(LINES_TYPE, EVENTS_TYPE)}
-    answers["200"] |= _content("application/json", schema=returns)
-    return _operation(summary, query=_OPTIONS, body=body, answers=answers)
 
 
 def fixed_pages() -> dict[str, Json]:
     """Return the pages that every server has."""
     pages: dict[str, Json] = {
-        "/check": {"get": _operation("Tell that the server answers; needs no token")},
-        "/status": {"get": _operation("Tell what runs, and how busy it is")},
-        "/keys": {"get": _operation("List the objects", query={"env": _NAME})},
+        "/check": {"get": parts.operation("Tell that the server answers; needs no token")},
+        "/status": {"get": parts.operation("Tell what runs, and how busy it is")},
+        "/keys": {
+            "get": parts.operation(
+                "List the objects", query={"env": parts.NAME, "sizes": parts.YES}
+            )
+        },
         "/call/{key}": {
-            "get": _operation("Call a function with the arguments of the query", answers=_VALUE),
-            "post": _post("Call a function", _ARGUMENTS, _ANY),
+            "get": parts.operation(
+                "Call a function with the arguments of the query", answers=parts.VALUE
+            ),
+            "post": parts.post("Call a function", parts.ARGUMENTS, parts.ANY),
         },
         "/call/{key}/{method}": {
-            "get": _operation("Call a method with the arguments of the query", answers=_VALUE),
-            "post": _post("Call a method", _ARGUMENTS, _ANY),
+            "get": parts.operation(
+                "Call a method with the arguments of the query", answers=parts.VALUE
+            ),
+            "post": parts.post("Call a method", parts.ARGUMENTS, parts.ANY),
         },
-        "/objects": {"delete": _operation("Delete all objects")},
+        "/objects": {"delete": parts.operation("Delete all objects")},
         "/objects/delete": {
-            "post": _operation(
+            "post": parts.operation(
                 "Delete some objects",
-                body=_object(["keys"], keys={"type": "array", "items": _TEXT}),
+                body=parts.record(["keys"], keys={"type": "array", "items": parts.TEXT}),
             )
         },
         "/objects/{key}": {
-            "get": _operation(
+            "get": parts.operation(
                 "Return an object",
-                answers={"200": _content("application/json", PICKLE_TYPE)},
+                answers={"200": parts.content("application/json", PICKLE_TYPE)},
             ),
-            "put": _operation(
+            "put": parts.operation(
                 "Keep a value under a key",
-                query={"env": _NAME, "persist": _YES},
-                body=_ANY,
+                query={"env": parts.NAME, "persist": parts.YES},
+                body=parts.ANY,
                 body_types=("application/json", PICKLE_TYPE),
             ),
-            "patch": _operation("Give an object another key", body=_object(["key"], key=_NAME)),
-            "delete": _operation("Delete an object"),
+            "patch": parts.operation(
+                "Give an object another key", body=parts.record(["key"], key=parts.NAME)
+            ),
+            "delete": parts.operation("Delete an object"),
         },
         "/limits/{env}": {
-            "get": _operation("Tell what the workers of an env take"),
-            "put": _operation("Bound what the workers of an env take", body=_LIMITS),
+            "get": parts.operation("Tell what the workers of an env take"),
+            "put": parts.operation("Bound what the workers of an env take", body=parts.LIMITS),
         },
     }
-    return pages | _page_of_autostop() | _pages_of_runs() | _pages_of_tokens()
+    own = _page_of_autostop() | _pages_of_runs() | _pages_of_tokens() | _pages_of_envs()
+    return pages | own | _pages_to_look_at()
+
+
+def _pages_to_look_at() -> dict[str, Json]:
+    """Return the dashboard, and what it and programs like it look at."""
+    html, metrics = parts.content("text/html"), parts.content("text/plain")
+    return {
+        "/": {
+            "get": parts.operation("Return the dashboard; needs no token", answers={"200": html})
+        },
+        "/page/{name}": {
+            "get": parts.operation(
+                "Return a file of the dashboard; needs no token",
+                answers={"200": parts.content("text/css", "text/javascript", "image/svg+xml")},
+            )
+        },
+        "/whoami": {"get": parts.operation("Tell whose token a request has, and what that allows")},
+        "/nodes": {
+            "get": parts.operation(
+                "Tell how busy the nodes were lately", query={"after": parts.SECONDS}
+            )
+        },
+        "/metrics": {
+            "get": parts.operation("Return the figures for Prometheus", answers={"200": metrics})
+        },
+        "/workers/{id}/restart": {
+            "post": parts.operation(
+                "End a worker, with its runs and objects, and start another one"
+            )
+        },
+    }
+
+
+def _pages_of_envs() -> dict[str, Json]:
+    body = parts.record(
+        ["digest"],
+        digest=parts.TEXT | {"minLength": 1},
+        prefix=parts.TEXT,
+        python_version=parts.TEXT,
+        variables={
+            "type": ["object", "null"],
+            "additionalProperties": parts.TEXT,
+            "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$"},
+        },
+        workers={"type": "integer", "minimum": 1},
+        gpus={"type": ["integer", "null"], "minimum": 0},
+        imports={"type": "array", "items": parts.TEXT},
+        definition={"type": "object"},
+    )
+    return {
+        "/envs": {"get": parts.operation("List the envs that have been set up")},
+        "/envs/{env}": {
+            "get": parts.operation("Tell what the name of an env stands for"),
+            "put": parts.operation("Let a name stand for an env that is on the disk", body=body),
+            "delete": parts.operation("Let a name stand for the host's own interpreter again"),
+        },
+    }
 
 
 def _page_of_autostop() -> dict[str, Json]:
     minutes: Json = {"type": "integer", "minimum": NEVER, "maximum": LONGEST_MINS}
-    body = _object(
+    body = parts.record(
         ["autostop_mins"],
         autostop_mins=minutes | {"not": {"const": 0}},
-        pulse={"type": "array", "items": _TEXT},
+        pulse={"type": "array", "items": parts.TEXT},
         stops={"enum": STOPS},
     )
     return {
         "/autostop": {
-            "get": _operation("Tell whether the host is in use, and when it is stopped"),
-            "put": _operation("Take when the host is stopped, and what keeps it up", body=body),
+            "get": parts.operation("Tell whether the host is in use, and when it is stopped"),
+            "put": parts.operation(
+                "Take when the host is stopped, and what keeps it up", body=body
+            ),
         }
     }
 
 
 def _pages_of_runs() -> dict[str, Json]:
-    result = _content("application/json", LINES_TYPE, EVENTS_TYPE, PICKLE_TYPE)
+    result = parts.content("application/json", LINES_TYPE, EVENTS_TYPE, PICKLE_TYPE)
     pages: dict[str, Json] = {
-        "/runs": {"get": _operation("List the runs")},
-        "/runs/cancel": {"post": _operation("Cancel all runs", body=_FORCE)},
-        "/runs/{id}": {"get": _operation("Tell about a run")},
-        "/runs/{id}/cancel": {"post": _operation("Cancel a run", body=_FORCE)},
+        "/runs": {
+            "get": parts.operation(
+                "List the runs",
+                query={"search": parts.TEXT, "after": parts.SECONDS, "limit": parts.WHOLE},
+            )
+        },
+        "/runs/cancel": {"post": parts.operation("Cancel all runs", body=parts.FORCE)},
+        "/runs/{id}": {"get": parts.operation("Tell about a run")},
+        "/runs/{id}/cancel": {"post": parts.operation("Cancel a run", body=parts.FORCE)},
         "/runs/{id}/logs": {
-            "get": _operation(
+            "get": parts.operation(
                 "Return what a run has printed, or follow it to its end",
-                query={"follow": _YES},
-                answers={"200": _content("application/json", EVENTS_TYPE), "204": {}},
+                query={"follow": parts.YES},
+                answers={"200": parts.content("application/json", EVENTS_TYPE), "204": {}},
             )
         },
         "/runs/{id}/result": {
-            "get": _operation(
+            "get": parts.operation(
                 "Return what a run has made, once it has ended",
-                query={"timeout": _SECONDS},
-                answers={**_VALUE, "200": result, "204": {}},
+                query={"timeout": parts.SECONDS},
+                answers={**parts.VALUE, "200": result, "204": {}},
             )
         },
     }
     for page in ("/runs/{id}/logs", "/runs/{id}/result"):
         last: Json = {"type": "integer", "minimum": 0, "description": "Events after this one only"}
-        pages[page]["get"]["parameters"].append(_parameter("header", "Last-Event-ID", last))
+        pages[page]["get"]["parameters"].append(parts.parameter("header", "Last-Event-ID", last))
     for page in ("/runs/cancel", "/runs/{id}/cancel"):
         pages[page]["post"]["requestBody"]["required"] = False
     return pages
@@ -204,15 +196,15 @@ def _pages_of_runs() -> dict[str, Json]:
 def _pages_of_tokens() -> dict[str, Json]:
     return {
         "/tokens": {
-            "get": _operation("List the tokens that were made for others"),
-            "post": _operation(
+            "get": parts.operation("List the tokens that were made for others"),
+            "post": parts.operation(
                 "Make a token, which is shown this once",
-                body=_object(["name"], name=_NAME, read_only=_YES),
-                answers={"201": _content("application/json")},
+                body=parts.record(["name"], name=parts.NAME, read_only=parts.YES),
+                answers={"201": parts.content("application/json")},
             ),
         },
-        "/tokens/{name}": {"delete": _operation("Make a token invalid")},
-        "/openapi.json": {"get": _operation("Return this description")},
+        "/tokens/{name}": {"delete": parts.operation("Make a token invalid")},
+        "/openapi.json": {"get": parts.operation("Return this description")},
     }
 
 
@@ -220,7 +212,7 @@ def _with_path_parameters(pages: dict[str, Json]) -> dict[str, Json]:
     for path, page in pages.items():
         names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
         if names:
-            page["parameters"] = [_parameter("path", name, _TEXT) for name in names]
+            page["parameters"] = [parts.parameter("path", name, parts.TEXT) for name in names]
     return pages
 
 
@@ -231,11 +223,11 @@ def _callable_page(path: str, name: str, told: Json) -> Json:
     """Return the page of one function or method."""
     summary = told["doc"].partition("\n")[0] or f"Call {name}"
     parameters: list[Json] | None = told["parameters"]
-    get = _operation(summary, answers=_VALUE)
+    get = parts.operation(summary, answers=parts.VALUE)
     get["parameters"] = [
         _query_parameter(p) for p in parameters or () if p["kind"] != "VAR_KEYWORD"
     ]
-    post = _post(summary, _body_of(parameters), told["returns"])
+    post = parts.post(summary, _body_of(parameters), told["returns"])
     for method, operation in (("get", get), ("post", post)):
         operation |= {"description": told["doc"], "operationId": f"{method} {path}", "tags": [name]}
     return {"get": get, "post": post}
@@ -245,16 +237,16 @@ def _query_parameter(parameter: Json) -> Json:
     schema: Json = parameter["schema"]
     if parameter["kind"] == "VAR_POSITIONAL":
         schema = {"type": "array", "items": schema}
-    told = _parameter("query", parameter["name"], schema, required=parameter["required"])
+    told = parts.parameter("query", parameter["name"], schema, required=parameter["required"])
     if schema.get("type") == "object":  # one text, which is JSON
-        told["content"] = _content("application/json", schema=told.pop("schema"))
+        told["content"] = parts.content("application/json", schema=told.pop("schema"))
     return told
 
 
 def _body_of(parameters: list[Json] | None) -> Json:
     """Return the schema of the arguments of a call."""
     if parameters is None:
-        return _ARGUMENTS
+        return parts.ARGUMENTS
     kinds = {parameter["kind"]: parameter for parameter in parameters}
     by_place = [p for p in parameters if p["kind"].startswith("POSITIONAL")]
     by_name = [p for p in parameters if p["kind"] in ("POSITIONAL_OR_KEYWORD", "KEYWORD_ONLY")]
@@ -267,7 +259,7 @@ def _body_of(parameters: list[Json] | None) -> Json:
         args["maxItems"] = len(by_place)
     kwargs: Json = {"type": "object", "properties": {p["name"]: p["schema"] for p in by_name}}
     kwargs["additionalProperties"] = "VAR_KEYWORD" in kinds and kinds["VAR_KEYWORD"]["schema"]
-    return _object((), args=args, kwargs=kwargs)
+    return parts.record((), args=args, kwargs=kwargs)
 
 
 def _pages_of(described: Json) -> dict[str, Json]:
@@ -303,9 +295,9 @@ class OpenAPIRoutes:
             "type": "object",
             "properties": {
                 "type": {"enum": [f"urn:runhouse:{sort}" for sort in SORTS]},
-                "title": _TEXT,
+                "title": parts.TEXT,
                 "status": {"type": "integer"},
-                "detail": _TEXT,
+                "detail": parts.TEXT,
             },
             "required": ["type", "title", "status", "detail"],
         }
@@ -319,7 +311,7 @@ class OpenAPIRoutes:
                 "responses": {
                     "problem": {
                         "description": "It went wrong (RFC 9457)",
-                        "content": _content(MEDIA_TYPE, schema=problem),
+                        "content": parts.content(MEDIA_TYPE, schema=problem),
                     }
                 },
             },

@@ -45,6 +45,11 @@ class ServerPaths:
         return self.root / "workers"
 
     @property
+    def envs(self) -> Path:
+        """Return the directory of what is known about envs (JSON, and shell lines)."""
+        return self.root / "envs"
+
+    @property
     def tokens(self) -> Path:
         """Return the file of the tokens that were made for others (JSON, digests only)."""
         return self.root / "tokens.json"

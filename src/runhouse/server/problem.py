@@ -34,6 +34,7 @@ SORTS: Mapping[str, Sort] = {
     "object-not-found": Sort(404, "There is no such object or function"),
     "method-not-found": Sort(404, "The object has no such method"),
     "run-not-found": Sort(404, "There is no such run"),
+    "worker-not-found": Sort(404, "There is no such worker"),
     "method-not-allowed": Sort(405, "The page does not take this HTTP method"),
     "not-acceptable": Sort(406, "The value has no form that was asked for"),
     "run-exists": Sort(409, "A run of this name is going on"),

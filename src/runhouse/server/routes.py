@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from runhouse.server.fields import Query, is_boolean, is_count, read_object, ref
 from runhouse.server.json_response import AsciiJSONResponse
 from runhouse.server.names import RULE, is_name
 from runhouse.server.problem import ProblemError
+from runhouse.server.runs import matching
 from runhouse.wire.messages import Limits
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ class Routes:
             Route("/check", self.check),
             Route("/status", self.status),
             Route("/keys", self.keys),
+            Route("/workers/{id}/restart", self.restart_worker, methods=["POST"]),
             Route("/objects", self.clear, methods=["DELETE"]),
             Route("/objects/delete", self.delete, methods=["POST"]),
             Route("/objects/{key}", self.rename, methods=["PATCH"]),
@@ -65,8 +68,12 @@ class Routes:
 
     async def keys(self, request: Request) -> Response:
         """List the objects."""
-        env = Query(request, ("env",)).text("env")
-        return AsciiJSONResponse({"keys": self._daemon.keys.listing(env)})
+        query = Query(request, ("env", "sizes"))
+        entries: list[dict[str, Any]] = list(self._daemon.keys.listing(query.text("env")))
+        if query.boolean("sizes"):
+            sizes = await self._daemon.keys.sizes()
+            entries = [{**entry, "size_bytes": sizes.get(entry["key"])} for entry in entries]
+        return AsciiJSONResponse({"keys": entries})
 
     async def clear(self, _: Request) -> Response:
         """Delete all objects."""
@@ -133,9 +140,16 @@ class Routes:
 
     # -- runs ---------------------------------------------------------------------------------
 
-    async def runs(self, _: Request) -> Response:
-        """List the runs."""
-        return AsciiJSONResponse({"runs": [i.to_meta() for i in await self._daemon.runs.all()]})
+    async def runs(self, request: Request) -> Response:
+        """List the runs, the newest first; `now` is for whoever asks again for what has changed."""
+        query = Query(request, ("search", "after", "limit"))
+        after, limit = query.seconds("after") or 0.0, query.count("limit")
+        now = time.time()
+        infos = matching(await self._daemon.runs.all(), query.text("search") or "", after)
+        shown = infos if limit is None else infos[:limit]
+        return AsciiJSONResponse(
+            {"runs": [info.to_meta() for info in shown], "total": len(infos), "now": now}
+        )
 
     async def run(self, request: Request) -> Response:
         """Tell about one run."""
@@ -157,6 +171,21 @@ class Routes:
         """Cancel all runs."""
         infos = await self._daemon.runs.cancel_all(force=await _force(request))
         return AsciiJSONResponse({"runs": [info.to_meta() for info in infos]})
+
+    async def restart_worker(self, request: Request) -> Response:
+        """End a worker with all that runs in it and all that it holds, and start another one."""
+        await read_object(request, ())
+        worker = self._daemon.workers.find(request.path_params["id"])
+        if worker is None:
+            detail = "There is no such worker. It may have ended already; look at /status."
+            raise ProblemError("worker-not-found", detail, worker=request.path_params["id"])
+        cancelled = await self._daemon.runs.end_worker(worker)
+        replaced = None
+        if not worker.retired:  # a newer one has taken its place
+            timeout_s = self._daemon.config.start_timeout_s
+            replaced = (await self._daemon.workers.obtain(worker.env, worker.scope, timeout_s)).id
+        told = {"ended": worker.id, "started": replaced, "cancelled": [run.id for run in cancelled]}
+        return AsciiJSONResponse(told)
 
     # -- tokens -------------------------------------------------------------------------------
 

@@ -19,6 +19,29 @@ if TYPE_CHECKING:
 _BY_REQUEST = "It was cancelled by request."
 
 
+def matching(infos: Sequence[RunInfo], search: str, after: float) -> list[RunInfo]:
+    """Return the runs that somebody looks for, in the same order.
+
+    Args:
+        infos: Runs.
+        search: Words that all occur in what is told about a run; empty: all runs.
+        after: A time, in seconds since the epoch: only runs that have begun or ended since, or go
+            on.
+    """
+    words = search.casefold().split()
+    return [
+        info
+        for info in infos
+        if (info.status not in ENDED or max(info.created_at, info.ended_at) >= after)
+        and all(word in _text(info) for word in words)
+    ]
+
+
+def _text(info: RunInfo) -> str:
+    told = (info.id, info.name, info.call, info.status, info.env, info.caller, info.error)
+    return "\n".join(told).casefold()
+
+
 class Runs:
     """Know and end runs."""
 
@@ -95,6 +118,18 @@ class Runs:
         """Cancel all runs that go on; return them."""
         going = [info for info in await self.all() if info.status not in ENDED]
         await self._cancel(going, force=force)
+        return going
+
+    async def end_worker(self, worker: Worker) -> list[RunInfo]:
+        """End a worker process at once; return its runs, whose callers are told of a cancel."""
+        going = [
+            info
+            for info in await self.all()
+            if info.worker_id == worker.id and info.status not in ENDED
+        ]
+        await self._cancel(going, force=True)
+        worker.kill()  # also when nothing runs in it
+        await worker.dead.wait()
         return going
 
     async def _cancel(self, infos: Sequence[RunInfo], *, force: bool) -> None:

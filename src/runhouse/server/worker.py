@@ -35,6 +35,9 @@ class Worker:
         state: What the worker last told: running, objects, connections, calls.
         retired: Whether it ends as soon as nobody needs it any more.
         cancelled: Ids of runs for whose sake it is ended.
+        binding: Digest of what its env was when it was started; empty for none.
+        slot: Which one it is of those that share an env's calls.
+        gpus: The GPUs that it sees, when they were chosen for it.
     """
 
     id: str
@@ -48,6 +51,9 @@ class Worker:
     log_start: int = 0
     python: str = ""
     retired: bool = False
+    binding: str = ""
+    slot: int = 0
+    gpus: tuple[int, ...] = ()
     state: dict[str, int] = field(default_factory=dict)
     cancelled: list[str] = field(default_factory=list)
     ready: asyncio.Event = field(default_factory=asyncio.Event)
@@ -60,6 +66,11 @@ class Worker:
     def pid(self) -> int:
         """Return the process id."""
         return self.process.pid
+
+    @property
+    def load(self) -> int:
+        """Return how much it has to do: calls that run, and clients that are connected."""
+        return self.state.get("running", 0) + self.state.get("connections", 0)
 
     @property
     def idle(self) -> bool:

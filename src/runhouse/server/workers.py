@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from runhouse.errors import WorkerStartError
+from runhouse.server import gpus
 from runhouse.server.launch import Launcher, death_of
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
+    from runhouse.server.envs import Binding, Bindings
     from runhouse.server.worker import Worker
     from runhouse.wire.messages import Death, Limits, Scope
+
+Place = tuple[str, str, int]
+"""Env, project, and which one of the workers that share its calls."""
 
 log = logging.getLogger(__name__)
 
@@ -33,12 +39,14 @@ class Workers:
         on_activity: Called whenever something happens.
     """
 
-    def __init__(self, launcher: Launcher) -> None:
-        """Store what starts processes."""
+    def __init__(self, launcher: Launcher, bindings: Bindings) -> None:
+        """Store what starts processes, and what is known about envs."""
         self._launcher = launcher
+        self._bindings = bindings
         self._alive: dict[str, Worker] = {}
-        self._current: dict[tuple[str, str], Worker] = {}
-        self._locks: dict[tuple[str, str], asyncio.Lock] = {}
+        self._current: dict[Place, Worker] = {}
+        self._locks: dict[Place, asyncio.Lock] = {}
+        self._turns = itertools.count()
         self._deaths: OrderedDict[str, Death] = OrderedDict()
         self._watchers: set[asyncio.Task[None]] = set()
         self._limits: dict[str, Limits] = {}
@@ -76,17 +84,20 @@ class Workers:
         Raises:
             WorkerStartError: It did not come up; the message has its last lines.
         """
-        key = (env, scope.project or self._some_project(env, scope.python))
+        binding = self._bindings.find(env)
+        project = scope.project or self._some_project(env, scope.python)
+        key = (env, project, self._slot(env, project, binding))
         async with self._locks.setdefault(key, asyncio.Lock()):
             worker = self._current.get(key)
             if worker is not None and not worker.dead.is_set():
                 same_code = scope.generation in ("", worker.scope.generation)
                 same_python = scope.python in ("", worker.scope.python)
-                if same_code and same_python:
+                same_env = worker.binding == (binding.digest if binding is not None else "")
+                if same_code and same_python and same_env:
                     return worker
-                worker.retired = True
-                self._end_if_unneeded(worker)
-            worker = await self._start(env, scope, timeout_s)
+                self._retire(worker)
+            worker = await self._start(env, scope, binding, timeout_s)
+            worker.slot = key[2]
             self._current[key] = worker
             return worker
 
@@ -94,14 +105,48 @@ class Workers:
         """Return the project of the newest worker of an env, or nothing when there is none."""
         projects = [
             project
-            for (name, project), worker in self._current.items()
+            for (name, project, _), worker in self._current.items()
             if name == env and python in ("", worker.scope.python) and not worker.dead.is_set()
         ]
         return projects[-1] if projects else ""
 
-    async def _start(self, env: str, scope: Scope, timeout_s: float) -> Worker:
+    def _slot(self, env: str, project: str, binding: Binding | None) -> int:
+        """Return which of the workers that share an env's calls is to take the next client."""
+        count = binding.workers if binding is not None else 1
+        if count == 1:
+            return 0
+        turn = next(self._turns)
+        loads = []
+        for slot in range(count):
+            worker = self._current.get((env, project, slot))
+            loads.append((worker.load if worker is not None else 0, (slot - turn) % count, slot))
+        return min(loads)[2]
+
+    def _retire(self, worker: Worker) -> None:
+        """Let a worker end as soon as nobody needs it."""
+        worker.retired = True
+        self._end_if_unneeded(worker)
+
+    def rebind(self, env: str) -> None:
+        """Retire the workers of an env that is another one now; calls that come get new ones."""
+        binding = self._bindings.find(env)
+        digest = binding.digest if binding is not None else ""
+        for worker in self.alive():
+            if worker.env == env and worker.binding != digest:
+                self._retire(worker)
+
+    async def _gpus(self, env: str, binding: Binding | None) -> list[int]:
+        if binding is None or not binding.gpus:
+            return []
+        taken = [worker.gpus for worker in self.alive()]
+        return gpus.choose(binding.gpus, await gpus.count_gpus(), taken, env)
+
+    async def _start(
+        self, env: str, scope: Scope, binding: Binding | None, timeout_s: float
+    ) -> Worker:
         """Start a worker process and wait until it is ready."""
-        worker = await self._launcher.start(env, scope)
+        visible = await self._gpus(env, binding)
+        worker = await self._launcher.start(env, scope, binding, visible)
         self._alive[worker.id] = worker
         asyncio.get_running_loop().add_reader(worker.control, self._read, worker)
         watcher = asyncio.create_task(self._watch(worker))
@@ -216,8 +261,9 @@ class Workers:
         while len(self._deaths) > _DEATHS_KEPT:
             self._deaths.popitem(last=False)
         del self._alive[worker.id]
-        if self._current.get((worker.env, worker.scope.project)) is worker:
-            del self._current[worker.env, worker.scope.project]
+        place = (worker.env, worker.scope.project, worker.slot)
+        if self._current.get(place) is worker:
+            del self._current[place]
         for tell in self.on_death:
             tell(worker, death)
         worker.dead.set()

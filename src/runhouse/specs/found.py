@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from runhouse.errors import SecretError, SecretNotFoundError
 from runhouse.specs.keeping import Entries, split
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from runhouse.specs.providers import KeptFile, Provider
@@ -19,8 +20,7 @@ _LARGEST_BYTES = 1_000_000
 _NOT_A_REMARK = re.compile(r"(?m)^[ \t]*[^\s#;]")
 
 
-@dataclass(frozen=True, slots=True)
-class FoundFile:
+class FoundFile(NamedTuple):
     """Hold what is to be in one file on a host.
 
     Attributes:
@@ -32,16 +32,19 @@ class FoundFile:
 
     path: str
     form: str
-    entries: Entries = field(repr=False)
+    entries: Entries
     here: str = ""
+
+    def __repr__(self) -> str:
+        """Return the place alone."""
+        return f"{type(self).__name__}({self.path!r})"
 
     def to_request(self) -> dict[str, Any]:
         """Return it as `keeping` takes it."""
         return {"path": self.path, "form": self.form, "entries": self.entries}
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """Hold a secret's values: as variables, or as what is in files.
 
     Attributes:
@@ -49,8 +52,12 @@ class Found:
         files: Files and what is in them.
     """
 
-    variables: dict[str, str] = field(default_factory=dict, repr=False)
+    variables: Mapping[str, str] = MappingProxyType({})
     files: tuple[FoundFile, ...] = ()
+
+    def __repr__(self) -> str:
+        """Return names and places alone."""
+        return f"{type(self).__name__}({sorted(self.variables)}, {self.files!r})"
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -129,7 +136,7 @@ def _read(provider: Provider, kept: KeptFile, place: str, here: Path) -> FoundFi
 # -- from one form to the other -----------------------------------------------------------------
 
 
-def as_files(provider: Provider, variables: dict[str, str]) -> Found | None:
+def as_files(provider: Provider, variables: Mapping[str, str]) -> Found | None:
     """Return variables as the provider's own file, or None where it has none that takes them."""
     for kept in provider.files:
         known = dict(kept.fields)
@@ -142,7 +149,7 @@ def as_files(provider: Provider, variables: dict[str, str]) -> Found | None:
     return None
 
 
-def _canonical(provider: Provider, variables: dict[str, str]) -> dict[str, str]:
+def _canonical(provider: Provider, variables: Mapping[str, str]) -> dict[str, str]:
     """Return variables under the first name of their group."""
     first = {name: group[0] for group in provider.variables for name in group}
     return {first.get(name, name): value for name, value in variables.items()}
@@ -161,7 +168,7 @@ def _text(kept: KeptFile, given: dict[str, str]) -> str:
 def as_variables(provider: Provider, found: Found) -> dict[str, str] | None:
     """Return what was found as variables, or None where that is not known to be possible."""
     if found.variables:
-        return found.variables
+        return dict(found.variables)
     for kept in provider.files:
         for file in found.files:
             text = file.entries.get(_entry(provider, kept), "")

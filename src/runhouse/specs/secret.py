@@ -51,6 +51,12 @@ class Secret:
 
     Made by `runhouse.secret`. Its values are read when they are sent. It cannot be pickled, and
     neither its text nor its errors show a value.
+
+    Example:
+        >>> import runhouse as rh
+        >>> weather = rh.secret("weather", values={"WEATHER_KEY": "abc"})
+        >>> weather
+        <runhouse.Secret 'weather'>
     """
 
     def __init__(self, name: str, values: Mapping[str, str] | None = None) -> None:
@@ -81,9 +87,18 @@ class Secret:
 
         From then on this process writes no core file.
 
+        Returns:
+            The values, and where they are; its text does not show them.
+
         Raises:
             SecretNotFoundError: They are not on this machine.
             SecretError: A file cannot be read.
+
+        Example:
+            >>> import runhouse as rh
+            >>> weather = rh.secret("weather", values={"WEATHER_KEY": "abc"})
+            >>> weather.found().places
+            ('$WEATHER_KEY',)
         """
         write_no_core()
         if self._values is not None:
@@ -99,6 +114,12 @@ class Secret:
         Raises:
             SecretNotFoundError: It is not on this machine.
             SecretError: A file cannot be read.
+
+        Example:
+            >>> import runhouse as rh
+            >>> weather = rh.secret("weather", values={"WEATHER_KEY": "abc"})
+            >>> weather.places()
+            ('$WEATHER_KEY',)
         """
         return self.found().places
 
@@ -138,9 +159,10 @@ class Secret:
 
         Example:
             >>> import runhouse as rh
-            >>> rh.secret("weather", values={"WEATHER_KEY": "abc"}).to(rh.here, env="default")
+            >>> weather = rh.secret("weather", values={"WEATHER_KEY": "abc"})
+            >>> weather.to(rh.here, env="default")
             SentSecret(name='weather', state='sent', places=('default:$WEATHER_KEY',))
-            >>> rh.secret("weather").remove(rh.here).state
+            >>> weather.remove(rh.here).state
             'removed'
         """
         scope = _scope(env)
@@ -177,7 +199,7 @@ class Secret:
         if found.variables and self._provider is not None:
             found = as_files(self._provider, found.variables) or found
         if found.variables:
-            text = json.dumps(found.variables, indent=2) + "\n"
+            text = json.dumps(dict(found.variables), indent=2) + "\n"
             return FoundFile(path, "whole", {"": text})
         along = {kept.path for kept in _known(self.name).files if kept.goes_along}
         main = [file for file in found.files if file.path not in along]
@@ -197,7 +219,7 @@ class Secret:
                 "action": "send",
                 "name": self.name,
                 "files": [file.to_request() for file in goods.files],
-                "variables": goods.variables,
+                "variables": dict(goods.variables),
                 "scope": scope,
                 "overwrite": bool(overwrite),
             },
@@ -225,11 +247,17 @@ class Secret:
             env: The env whose variables alone are to go; None: all that was sent.
 
         Returns:
-            What was done: `removed`, or `unchanged` when there was nothing to remove.
+            What was done; its state is `removed`, or `unchanged` when there was nothing to remove.
 
         Raises:
             SecretError: A file on the host cannot be written.
             ConnectError: The host cannot be reached.
+
+        Example:
+            >>> import runhouse as rh
+            >>> weather = rh.secret("weather", values={"WEATHER_KEY": "abc"})
+            >>> weather.remove(rh.here).state
+            'unchanged'
         """
         request = {"action": "remove", "name": self.name, "scope": None}
         if env is not None:
@@ -250,6 +278,15 @@ class Secret:
 
         Raises:
             SecretError: It has no values of its own to keep.
+
+        Example:
+            >>> import runhouse as rh
+            >>> weather = rh.secret("weather", values={"WEATHER_KEY": "abc"})
+            >>> weather.save()
+            <runhouse.Secret 'weather'>
+            >>> rh.secret("weather").places()
+            ('$WEATHER_KEY',)
+            >>> weather.delete()
         """
         if self._values is None:
             msg = (
@@ -261,7 +298,13 @@ class Secret:
         return self
 
     def delete(self) -> None:
-        """Forget the values that were saved on this machine; safe to repeat."""
+        """Forget the values that were saved on this machine; safe to repeat.
+
+        Example:
+            >>> import runhouse as rh
+            >>> weather = rh.secret("weather", values={"WEATHER_KEY": "abc"})
+            >>> weather.save().delete()
+        """
         credentials.delete_values(self.name)
 
 
@@ -273,6 +316,9 @@ def secret(provider: str, values: Mapping[str, str] | None = None) -> Secret:
             shows them), or a name for values of your own.
         values: Variables and their values; None: saved ones, or found where the provider keeps
             them.
+
+    Returns:
+        The secret; nothing is read or sent yet.
 
     Raises:
         InvalidNameError: The name cannot be used.

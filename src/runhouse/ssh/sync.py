@@ -16,12 +16,14 @@ from weakref import WeakSet
 from runhouse.errors import CommandFailedError, SyncError
 from runhouse.ssh import copying
 from runhouse.ssh.command import quote
+from runhouse.ssh.host_paths import literal, remote_path
 from runhouse.ssh.project import TOOL_FOLDERS, FileEntry, Listing, list_project
 from runhouse.ssh.project_size import check_size
 from runhouse.ssh.rsync import Counts, NoRsyncError, Rsync, anchored
 
 if TYPE_CHECKING:
     from runhouse.ssh.copying import Manifest
+    from runhouse.ssh.rsync import OnBytes
     from runhouse.ssh.session import Session
 
 __all__ = [
@@ -47,12 +49,14 @@ class SyncReport:
         size_bytes: The sum of their sizes.
         deleted: How many files, links and folders were deleted.
         seconds: How long it took.
+        sent_bytes: What of the sizes travelled; the rest was there already.
     """
 
     files: int
     size_bytes: int
     deleted: int
     seconds: float
+    sent_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +82,12 @@ def upload(
     filters: Sequence[str] = (),
     python: str | None = None,
     on_progress: Callable[[str], None] | None = None,
+    checksum: bool = False,
+    on_bytes: OnBytes | None = None,
 ) -> SyncReport:
     """Copy a file or a directory to the host; what is the same there is not sent again.
+
+    A transfer that was interrupted goes on where it stopped, within a file as well (by rsync).
 
     Args:
         session: The session to the host.
@@ -92,6 +100,8 @@ def upload(
         filters: Rules of `rsync --filter`.
         python: A Python >= 3.10 on the host, used where there is no rsync.
         on_progress: Called with each name that is transferred (by rsync).
+        checksum: Whether files of one size and time are compared by their content (by rsync).
+        on_bytes: Called with the bytes that are through and those in all (by rsync).
 
     Raises:
         FileNotFoundError: There is no `source`.
@@ -103,24 +113,39 @@ def upload(
     if not local.exists():
         msg = f"{local} cannot be copied. There is no such file here. Give one that exists."
         raise FileNotFoundError(msg)
-    remote = _remote_path(dest)
+    remote = remote_path(dest)
     _check_filters(filters)
     if local.is_file():
         into = remote.endswith("/") or remote == "."
         make = remote if into else remote.rpartition("/")[0] or "."
-        rsync = Rsync(session, filters=filters, on_progress=on_progress)
+        rsync = Rsync(
+            session,
+            filters=filters,
+            on_progress=on_progress,
+            checksum=checksum,
+            resumable=True,
+            on_bytes=on_bytes,
+        )
         counts = _try_rsync(session, lambda: rsync.push(str(local), remote, make=make))
         if counts is None:
             counts = _send_file(session, local, remote)
     else:
-        rsync = Rsync(session, delete, filters, on_progress=on_progress)
+        rsync = Rsync(
+            session,
+            delete,
+            filters,
+            on_progress=on_progress,
+            checksum=checksum,
+            resumable=True,
+            on_bytes=on_bytes,
+        )
         name = f"{local}/" if contents else str(local)
         counts = _try_rsync(session, lambda: rsync.push(name, remote, make=remote))
         if counts is None:
             root = remote if contents else f"{remote.rstrip('/') or '/'}/{local.name}"
             copy = _Copy(session, python, delete, filters)
             counts = copy.push(local, root, copying.scan(str(local), [], []), [], [])
-    return _report(counts, started)
+    return report(counts, started)
 
 
 def download(
@@ -132,6 +157,8 @@ def download(
     delete: bool = False,
     filters: Sequence[str] = (),
     python: str | None = None,
+    checksum: bool = False,
+    on_bytes: OnBytes | None = None,
 ) -> SyncReport:
     """Copy a file or a directory from the host; the arguments are those of `upload`, mirrored.
 
@@ -140,18 +167,18 @@ def download(
         SyncError: Something could not be copied.
     """
     started = time.monotonic()
-    remote = _remote_path(source)
+    remote = remote_path(source)
     _check_filters(filters)
     local = Path(dest).expanduser().absolute()
     as_folder = contents or str(dest).endswith("/") or local.is_dir()
     (local if as_folder else local.parent).mkdir(parents=True, exist_ok=True)
-    rsync = Rsync(session, delete, filters)
+    rsync = Rsync(session, delete, filters, checksum=checksum, resumable=True, on_bytes=on_bytes)
     start = remote.rstrip("/") + "/" if contents else remote.rstrip("/") or "/"
     place = f"{local}/" if as_folder else str(local)
-    counts = _try_rsync(session, lambda: rsync.pull(_literal(start), place))
+    counts = _try_rsync(session, lambda: rsync.pull(literal(start), place))
     if counts is None:
         counts = _Copy(session, python, delete, filters).pull(remote, local, contents=contents)
-    return _report(counts, started)
+    return report(counts, started)
 
 
 def mirror_project(
@@ -182,7 +209,7 @@ def mirror_project(
         SyncError: Something could not be copied.
     """
     started = time.monotonic()
-    remote = _remote_path(dest)
+    remote = remote_path(dest)
     listing = list_project(root)
     if not dry_run:
         check_size(listing, session.settings)
@@ -196,7 +223,7 @@ def mirror_project(
         wanted = copying.scan(str(listing.root), left_out, names)
         copy = _Copy(session, python, delete=True, dry_run=dry_run)
         counts = copy.push(listing.root, remote, wanted, left_out, names)
-    return Mirrored(listing, _report(counts, started))
+    return Mirrored(listing, report(counts, started))
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +275,8 @@ class _Copy:
             draft.replace(place)
         finally:
             draft.unlink(missing_ok=True)
-        return Counts(1, place.stat().st_size, 0)
+        size = place.stat().st_size
+        return Counts(1, size, 0, size)
 
     def _scan(self, remote: str, left_out: list[str], names: list[str]) -> tuple[bool, Manifest]:
         request = _json({"left_out": left_out, "names_left_out": names})
@@ -305,10 +333,10 @@ def _send_file(session: Session, local: Path, remote: str) -> Counts:
     copy = _Copy(session, None)
     if not size:
         copy.checked(line, b"")
-        return Counts(1, 0, 0)
+        return Counts(1, 0, 0, 0)
     with local.open("rb") as file:
         copy.checked(line, _mapped(file))
-    return Counts(1, size, 0)
+    return Counts(1, size, 0, size)
 
 
 def _try_rsync(session: Session, copy: Callable[[], Counts]) -> Counts | None:
@@ -320,30 +348,6 @@ def _try_rsync(session: Session, copy: Callable[[], Counts]) -> Counts | None:
     except NoRsyncError:
         _WITHOUT_RSYNC.add(session)
         return None
-
-
-def _remote_path(path: str) -> str:
-    """Return a path on the host as both rsync and a shell take it, or refuse it."""
-    if not isinstance(path, str):
-        kind = type(path).__name__
-        msg = f"The path on the host cannot be used. It is of type {kind}. Give a text."
-        raise TypeError(msg)
-    if not path or "\0" in path or (path.startswith("~") and path[1:2] not in ("", "/")):
-        msg = (
-            f"The path on the host {path!r} cannot be used. It is empty, has a NUL character, or "
-            "is in the home of another user. Write it from / or from your home (~/)."
-        )
-        raise ValueError(msg)
-    if path.startswith("~"):
-        path = path[1:].lstrip("/") or "."
-    return path if path.startswith("/") or path == "." else f"./{path}"
-
-
-def _literal(path: str) -> str:
-    """Escape what the sending rsync on the host would take for a wildcard."""
-    if not any(character in path for character in "*?["):
-        return path
-    return "".join(f"\\{character}" if character in "*?[\\" else character for character in path)
 
 
 def _check_filters(filters: object) -> None:
@@ -367,8 +371,11 @@ def _json(value: object) -> bytes:
 
 def _counts(changed: Manifest, removed: list[str]) -> Counts:
     files = [row for row in changed.values() if row[0] == "file"]
-    return Counts(len(files), sum(int(row[3]) for row in files), len(removed))
+    size_bytes = sum(int(row[3]) for row in files)
+    return Counts(len(files), size_bytes, len(removed), size_bytes)
 
 
-def _report(counts: Counts, started: float) -> SyncReport:
-    return SyncReport(counts.files, counts.size_bytes, counts.deleted, time.monotonic() - started)
+def report(counts: Counts, started: float) -> SyncReport:
+    """Say what a copy did that began at a time of `time.monotonic()`."""
+    seconds = time.monotonic() - started
+    return SyncReport(counts.files, counts.size_bytes, counts.deleted, seconds, counts.sent_bytes)

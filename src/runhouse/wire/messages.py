@@ -102,6 +102,7 @@ class Call:
         arguments: How the body is written.
         answer: How the result and items are written.
         release: Keys of objects that this client does not need any more.
+        caller: Who makes it, as shown to people: `user@host`, or the name of a token.
     """
 
     run_id: str
@@ -126,6 +127,7 @@ class Call:
     arguments: Format = "pickle"
     answer: Format = "pickle"
     release: Sequence[str] = ()
+    caller: str = ""
 
     def to_meta(self) -> dict[str, object]:
         """Return the message as a JSON object, without what has its default."""
@@ -158,6 +160,7 @@ class RunInfo:
         ended_at: When it ended; 0 before.
         error: Type and message of what it raised; empty for nothing.
         kept: The key of its result in the object store; empty when the result was not kept there.
+        caller: Who has made the call, as they say: `user@host`, or the name of a token.
     """
 
     id: str
@@ -171,6 +174,7 @@ class RunInfo:
     ended_at: float = 0.0
     error: str = ""
     kept: str = ""
+    caller: str = ""
 
     def to_meta(self) -> dict[str, object]:
         """Return the message as a JSON object."""
@@ -226,12 +230,14 @@ class Scope:
         generation: Changes when the project's code has changed; empty takes the worker as it is.
         python: Interpreter on the host, or empty for the one that the server runs in.
         imports: Further directories on the host in which imports are looked for.
+        env: Digest of the env that the worker must run in, or empty: whatever its name stands for.
     """
 
     project: str = ""
     generation: str = ""
     python: str = ""
     imports: Sequence[str] = ()
+    env: str = ""
 
     def to_meta(self) -> dict[str, object]:
         """Return the message as a JSON object."""

@@ -31,6 +31,7 @@ from runhouse.worker.connections import Connections
 from runhouse.worker.operations import Operations
 from runhouse.worker.run import Run, make_sleep_interruptible
 from runhouse.worker.runs import Runs
+from runhouse.worker.sizes import sizes_of
 from runhouse.worker.store import Objects, add_import_roots
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class Worker:
             "delete": lambda asked: self._objects.delete(asked["keys"]),
             "forget_name": lambda asked: self._objects.forget_name(asked["name"]),
             "rename": lambda asked: self._objects.rename(asked["old"], asked["new"]),
+            "sizes": lambda _: sizes_of(self._objects.all()),
             "limits": lambda asked: self._set_limits(Limits(**asked["limits"])),
         }
 

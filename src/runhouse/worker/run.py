@@ -91,6 +91,7 @@ class Run:
             ended_at=self.ended_at,
             error=self.error,
             kept=call.keep,
+            caller=call.caller,
         )
 
     def log(self, entry: LogEntry) -> None:

@@ -167,7 +167,7 @@ class Front:
 
     async def _list_sessions(self, request: web.Request) -> web.Response:
         del request
-        return web.json_response([each.info for each in self.ssm.sessions.values()])
+        return web.json_response([each.described() for each in self.ssm.sessions.values()])
 
     async def _cut(self, request: web.Request) -> web.Response:
         """Break every client's connection as a lost network does: without a closing frame."""

@@ -118,6 +118,8 @@ class Connection(asyncio.Protocol):
                 self.transport.close()
             elif first == _PING:
                 self._out.append(frame(_PONG, payload))
+                if self._session is not None:
+                    self._session.info["Pings"] += 1
             elif not self._is_known:
                 self._greet(payload)
             elif self._session is not None and not self._is_lost():
@@ -169,6 +171,7 @@ class Connection(asyncio.Protocol):
         assert self._session is not None
         token = json.loads(payload).get("TokenValue")
         if token not in self._session.tokens or self._faults.get("expired_tokens"):
+            self._session.info["Expired"] += 1
             self._out.append(
                 frame(_CLOSE, CloseCode.POLICY_VIOLATION.to_bytes(2, "big") + b"token")
             )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _START_S = 40.0
 _STOP_S = 20.0
+_STARTED: dict[int, subprocess.Popen[bytes]] = {}  # by this process
 _MODULE = "tests.rigs.sagemakerbox"
 _CREDENTIALS = f"[default]\naws_access_key_id = {KEY}\naws_secret_access_key = {KEY}\n"
 _CONFIG = f"""\
@@ -33,12 +34,15 @@ source_profile = default
 """
 
 
-def start(box: Box, faults: str = "") -> None:
+def start(box: Box, faults: str = "") -> subprocess.Popen[bytes]:
     """Begin a box; it can be used when this returns.
 
     Args:
         box: Where it keeps its files.
         faults: What goes wrong, as in `loss=0.01,dup=0.01`.
+
+    Returns:
+        The box's process.
 
     Raises:
         BoxError: There cannot be one, or there is one already.
@@ -65,6 +69,7 @@ def start(box: Box, faults: str = "") -> None:
             stderr=log,
             start_new_session=True,
         )
+    _STARTED[process.pid] = process
     box.pid_file.write_text(f"{process.pid}\n")
     deadline = time.monotonic() + _START_S
     while not box.ready_file.exists():
@@ -74,12 +79,18 @@ def start(box: Box, faults: str = "") -> None:
             message = f"The box did not begin. Its log ends so:\n{said}"
             raise BoxError(message)
         time.sleep(0.02)
+    return process
 
 
 def stop(box: Box) -> None:
     """End a box with all that is in it; safe to repeat."""
     with suppress(FileNotFoundError, ProcessLookupError):
         pid = int(box.pid_file.read_text())
+        started = _STARTED.pop(pid, None)
+        if started is not None:
+            started.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                started.wait(_STOP_S)
         if _is_box(pid):
             os.kill(pid, signal.SIGTERM)
             deadline = time.monotonic() + _STOP_S
@@ -101,8 +112,11 @@ def _is_box(pid: int) -> bool:
 @contextmanager
 def running(box: Box, faults: str = "") -> Iterator[Box]:
     """Begin a box, and end it."""
+    process = None
     try:
-        start(box, faults)
+        process = start(box, faults)
         yield box
     finally:
         stop(box)
+        if process is not None:
+            process.wait()

@@ -122,6 +122,8 @@ class SageMaker:
             for job in reversed(self.jobs.values())
             if request.get("NameContains", "") in job.name
             and request.get("StatusEquals", job.shown_status) == job.shown_status
+            and job.created >= request.get("CreationTimeAfter", 0)
+            and request.get("WarmPoolStatusEquals") in (None, job.pool())
         ]
         start, size = int(request.get("NextToken") or 0), request.get("MaxResults", _PAGE)
         shown = [

@@ -25,7 +25,7 @@ async def serve(box: Box, faults: dict[str, float]) -> None:
         faults: What goes wrong from the beginning.
     """
     front = Front(box, await asyncio.to_thread(Account), faults)
-    runner = web.AppRunner(front.application(), access_log=None)
+    runner = web.AppRunner(front.application(), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", box.port).start()
     await web.UnixSite(runner, str(box.aws_socket)).start()

@@ -111,6 +111,8 @@ class Session:
             "Resent": 0,
             "Paused": False,
             "Unasked": 0,  # came while the client was to be quiet
+            "Expired": 0,  # tokens that were refused
+            "Pings": 0,
         }
 
     def _begin(self, work: Any) -> None:
@@ -189,6 +191,11 @@ class Session:
             return False
         self.connection.transport.abort()
         return True
+
+    def described(self) -> dict[str, Any]:
+        """Return what tests want to know of it now."""
+        now = {"Connected": self.connection is not None, "Full": self._outbox.is_full}
+        return self.info | now
 
     def pause(self, *, paused: bool) -> None:
         """Have the gateway tell the client to be quiet for a while, or to go on."""

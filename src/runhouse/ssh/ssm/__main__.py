@@ -32,6 +32,13 @@ def _end(number: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
 
+def _port(text: str) -> int:
+    if text.isdecimal() and 0 < int(text) < 65536:
+        return int(text)
+    msg = f"{text!r} is no port; give a number from 1 to 65535"
+    raise argparse.ArgumentTypeError(msg)
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m runhouse.ssh.ssm",
@@ -41,7 +48,7 @@ def _arguments() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("target", help="mi-…, i-… or sagemaker-training-job:JOB_algo-N")
-    parser.add_argument("--port", type=int, default=22, help="port of the target (22)")
+    parser.add_argument("--port", type=_port, default=22, help="port of the target (22)")
     parser.add_argument("--profile", help="profile of the AWS configuration")
     parser.add_argument("--region", help="AWS region (that of the profile)")
     parser.add_argument(

@@ -32,6 +32,7 @@ FORWARDING_DOCUMENT: Final = "AWS-StartPortForwardingSession"
 # Agents go by the version of AWS's plugin: of this one on, the upgrade of the websocket is signed.
 CLIENT_VERSIONS: Final = {SSH_DOCUMENT: "1.2.764.0", FORWARDING_DOCUMENT: "1.1.61.0"}
 _MANY: Final = 16
+_ANSWERS_KEPT: Final = 4096
 _SUCCESS, _FAILED, _UNSUPPORTED = 1, 2, 3
 _INCOMPLETE = "the agent closed it before all of its output had arrived"
 _NO_ENCRYPTION = (
@@ -66,13 +67,13 @@ class Channel:
         self._queue: list[bytes] = []
         self._control: list[bytes] = []
         self._received: list[Message] = []  # and not acknowledged yet
+        self._answers: deque[bytes] = deque(maxlen=_ANSWERS_KEPT)
         self._output: deque[bytes] = deque()
 
     def connected(self, token: str, now: float) -> None:
         """Begin on a new connection, the first one or one after a break."""
         self._reader = FrameReader()
         self._paused = self.lost = False
-        self._received = []  # it will be sent again
         greeting = {
             "MessageSchemaVersion": "1.0",
             "RequestId": str(uuid.uuid4()),
@@ -81,7 +82,9 @@ class Channel:
             "ClientVersion": self._version,
         }
         self._control = [write_frames(Opcode.TEXT, [json.dumps(greeting).encode()])]
-        self._queue = self.outgoing.resumed(now)
+        # Acknowledgements that were lost would come back one in 100 ms, as the agent repeats only
+        # its oldest message; so they are all given again.
+        self._queue = [*self._answers, *self.outgoing.resumed(now)]
 
     @property
     def room(self) -> int:
@@ -127,8 +130,10 @@ class Channel:
         if self._received and (
             self._queue or not hold or len(self._received) >= _MANY or self.closed is not None
         ):
-            self._queue += self._stamp.acknowledge(self._received)
+            answers = self._stamp.acknowledge(self._received)
             self._received = []
+            self._answers.extend(answers)
+            self._queue += answers
         data = b"".join(self._control)
         self._control = []
         if self._queue:

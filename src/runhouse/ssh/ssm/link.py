@@ -84,18 +84,20 @@ class Link:
         return len(self._backlog)
 
     def receive(self) -> bytes:
-        """Return what has come; nothing when nothing has.
+        """Return what has come; nothing when nothing has. What came before an end comes first.
 
         Raises:
             LinkError: The connection has ended.
         """
         parts, self._first = [self._first], b""
-        size = 0
+        size = len(parts[0])
         try:
             with suppress(*_NOT_NOW):
-                while size < _MOST_AT_ONCE:
+                while size < _MOST_AT_ONCE or self._has_more():
                     data = self._socket.recv(_CHUNK)
                     if not data:
+                        if size:
+                            break
                         msg = "the gateway ended the connection"
                         raise LinkError(msg)
                     parts.append(data)
@@ -103,9 +105,14 @@ class Link:
                     if not self._secure:
                         break  # poll tells of more; of what TLS has buffered it does not
         except OSError as error:
-            msg = f"the connection to the gateway broke: {error}"
-            raise LinkError(msg) from error
+            if not size:
+                msg = f"the connection to the gateway broke: {error}"
+                raise LinkError(msg) from error
         return b"".join(parts)
+
+    def _has_more(self) -> bool:
+        """Tell whether TLS has decrypted what nobody has taken: poll would not tell."""
+        return isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0
 
     def send(self, data: bytes = b"") -> None:
         """Send, or keep what the network does not take yet.
@@ -113,16 +120,15 @@ class Link:
         Raises:
             LinkError: The connection has ended.
         """
-        if self._backlog:
-            data = self._backlog + data
+        left = memoryview(self._backlog + data if self._backlog else data)
         try:
-            sent = self._socket.send(data) if data else 0
-        except _NOT_NOW:
-            sent = 0
+            with suppress(*_NOT_NOW):
+                while left:
+                    left = left[self._socket.send(left) :]
         except OSError as error:
             msg = f"the connection to the gateway broke: {error}"
             raise LinkError(msg) from error
-        self._backlog = data[sent:]
+        self._backlog = bytes(left)
 
     def close(self) -> None:
         """End the connection. Safe to repeat."""

@@ -155,7 +155,7 @@ class Outgoing:
         self._flying = {sequence: waiting[sequence] for sequence in sorted(waiting)}
         self._newest = self._order - 1
         self._progress = now
-        return self._repeat(list(self._flying), now, overtaken=1)
+        return self._repeat(list(self._flying), now)
 
     def _repeat(self, lost: list[int], now: float, *, overtaken: int = 0) -> list[bytes]:
         messages = []

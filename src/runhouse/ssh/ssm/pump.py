@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import select
+import sys
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
@@ -32,6 +33,7 @@ _UNHEARD: Final = 3  # connections in a row that ended before a word
 _HOLD_MS: Final = 2  # how long acknowledgements wait for company
 _LOOK_S: Final = 0.02  # at the time, while something is on its way
 _IDLE_LOOK_S: Final = 1.0
+_GONE: Final = select.POLLERR | select.POLLHUP | select.POLLNVAL
 _BREAKS = (LinkError, FramingError, DamagedMessageError)
 
 
@@ -71,12 +73,12 @@ class Pump:
         self._link: Link
         self._waiting = memoryview(b"")  # for the sink
         self._deadline: float | None = None
-        self._over = False
+        self._over = self._parting = False
         self._heard = self._pinged = 0.0
         self._unheard = 0
         self._next_look = 0.0
         self._poll = select.poll()
-        self._wanted: tuple[int, bool, bool] | None = None
+        self._wanted: tuple[int, int, bool] | None = None
 
     def run(self) -> None:
         """Carry the session until one of its sides ends it.
@@ -138,15 +140,20 @@ class Pump:
         Raises:
             SSMUnavailableError: It cannot be had.
         """
-        self._unheard += 1
         deadline = time.monotonic() + timeout_s
         pause = _FIRST_PAUSE_S
+        if self._unheard:
+            time.sleep(pause * 2**self._unheard)
+        self._unheard += 1
         failed: Exception = why
         while True:
             if getattr(failed, "status", 0) in range(400, 500) or self._unheard > _UNHEARD:
                 raise self._error(f"{failed}", "Refused") from failed
             if isinstance(failed, SSMUnavailableError) and failed.code in FINAL:
                 raise failed
+            if self._is_deserted():
+                self._over = True
+                return
             if time.monotonic() > deadline:
                 lost = f"The connection broke ({why}) and is not back in {timeout_s:g} s: {failed}"
                 raise self._error(lost, "ConnectionLost") from failed
@@ -159,23 +166,26 @@ class Pump:
             else:
                 return
 
+    def _is_deserted(self) -> bool:
+        """Tell whether nobody reads any more what comes: ssh has ended."""
+        poll = select.poll()
+        poll.register(self._sink, 0)
+        return any(mask & _GONE for _, mask in poll.poll(0))
+
     def _turn(self) -> None:
         """Wait until there is something to do, and do it."""
         channel, link = self._channel, self._link
         events = self._wait()
         now = time.monotonic()
-        for descriptor, _ in events:
+        for descriptor, mask in events:
             if descriptor == self._source:
                 self._take(now)
-            elif descriptor == self._sink:
-                self._deliver([])
+            elif descriptor != self._sink:
+                self._receive(now)
+            elif mask & _GONE:
+                self._over = True
             else:
-                data = link.receive()
-                if data:
-                    self._heard = now
-                    self._unheard = 0
-                    channel.feed(data, now)
-                    self._deliver(channel.output())
+                self._deliver([])
         if now >= self._next_look:
             self._next_look = now + _LOOK_S
             self._look_at_the_time(now)
@@ -188,20 +198,33 @@ class Pump:
         if channel.closed is not None and not self._waiting:
             self._over = True
 
+    def _receive(self, now: float) -> None:
+        data = self._link.receive()
+        if not data:
+            return
+        channel = self._channel
+        self._heard = now
+        channel.feed(data, now)
+        if not channel.lost:
+            self._unheard = 0
+        self._deliver(channel.output())
+        while channel.notes:
+            sys.stderr.write(f"{channel.notes.pop(0)}\n")
+
     def _wait(self) -> list[tuple[int, int]]:
         """Return the descriptors that are ready."""
         channel, backlog, waiting = self._channel, self._link.backlog, len(self._waiting)
         wanted = (
             (select.POLLIN if waiting < _MOST_WAITING else 0) | (select.POLLOUT if backlog else 0),
-            bool(waiting),
+            (select.POLLOUT if waiting else 0) if not self._parting else -1,
             self._source is not None and backlog < _MOST_WAITING and channel.room > 0,
         )
         if wanted != self._wanted:
             self._wanted = wanted
             self._poll = select.poll()
             self._poll.register(self._link, wanted[0])
-            if wanted[1]:
-                self._poll.register(self._sink, select.POLLOUT)
+            if not self._parting:  # also without events, to hear when its reader goes
+                self._poll.register(self._sink, wanted[1])
             if wanted[2] and self._source is not None:
                 self._poll.register(self._source, select.POLLIN)
         if channel.holds:
@@ -222,6 +245,8 @@ class Pump:
 
     def _deliver(self, parts: list[bytes]) -> None:
         """Write what has come, as far as its reader takes it."""
+        if self._parting:
+            return
         if parts:
             whole = len(parts) == 1 and not self._waiting
             self._waiting = memoryview(parts[0] if whole else b"".join([self._waiting, *parts]))
@@ -256,7 +281,7 @@ class Pump:
         """End the session on the far side, in a moment or not at all."""
         link = getattr(self, "_link", None)
         try:
-            if self._channel.closed is None and link is not None:
+            if self._channel.closed is None and link is not None and link.fileno() >= 0:
                 self._say_goodbye()
         finally:
             if link is not None:
@@ -266,12 +291,14 @@ class Pump:
                     self._service.terminate(session_id)
 
     def _say_goodbye(self) -> None:
+        """Ask the agent to end the session, and wait a moment until it says so."""
+        self._waiting = memoryview(b"")
         now = time.monotonic()
         deadline = now + _FAREWELL_S
         if self._source is not None:
             self._source = None
             self._channel.finish(now)
-        self._over, self._deadline = False, deadline
+        self._over, self._parting, self._deadline = False, True, deadline
         with suppress(*_BREAKS):
             self._link.send(self._channel.to_send())
             while not self._over:

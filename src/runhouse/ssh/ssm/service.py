@@ -48,7 +48,16 @@ _REASONS = {
 _SAME = {"ExpiredToken": "ExpiredTokenException", "AccessDenied": "AccessDeniedException"}
 # What trying again cannot help; anything else may be the network.
 FINAL = frozenset(
-    {*_REASONS, *_SAME, "BadRequest", "ValidationException", "NoCredentialsError"}
+    {
+        *_REASONS,
+        "BadRequest",
+        "ValidationException",
+        "CredentialRetrievalError",
+        "NoCredentialsError",
+        "SSOTokenLoadError",
+        "TokenRetrievalError",
+        "UnauthorizedSSOTokenError",
+    }
 ) - {"ThrottlingException"}
 
 
