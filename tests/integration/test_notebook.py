@@ -17,6 +17,7 @@ from playwright.sync_api import sync_playwright
 
 import runhouse as rh
 from runhouse.clusters.jupyter import Jupyter
+from runhouse.clusters.notebook import Lab
 from tests.rigs.cli import RH, Cli, environment, on_terminal, record
 from tests.rigs.clusters import PrivateSshd, private_sshd
 from tests.waiting import wait_until
@@ -62,7 +63,7 @@ def cli(sshd: PrivateSshd) -> Cli:
     return Cli(home, sshd.address, environ)
 
 
-def ask(lab: Any, path: str, *, method: str = "GET", body: Any = None) -> Any:
+def ask(lab: Lab, path: str, *, method: str = "GET", body: Any = None) -> Any:
     """Use Jupyter's own API."""
     answer = requests.request(
         method,
@@ -75,7 +76,7 @@ def ask(lab: Any, path: str, *, method: str = "GET", body: Any = None) -> Any:
     return answer.json() if answer.content else None
 
 
-def put_notebook(lab: Any, name: str, source: str) -> None:
+def put_notebook(lab: Lab, name: str, source: str) -> None:
     cell: dict[str, Any] = {"cell_type": "code", "source": source, "metadata": {}, "outputs": []}
     cell |= {"execution_count": None, "id": "first"}
     kernel = {"kernelspec": {"name": "runhouse", "display_name": "Python", "language": "python"}}
@@ -85,19 +86,28 @@ def put_notebook(lab: Any, name: str, source: str) -> None:
 
 
 def is_running(box: rh.Cluster, name: str = "default") -> bool:
-    code = f"flock --nonblock ~/.rh/hosts/*/notebooks/{name}/lock true && exit 1; exit 0"
+    locks = f"~/.rh/hosts/*/notebooks/{name}/lock"
+    code = f'for lock in {locks}; do flock --nonblock "$lock" true || exit 0; done; exit 1'
     return box.run(code, stream_logs=False)[0][0] == 0
 
 
 # -- JupyterLab -----------------------------------------------------------------------------------
 
 
-def test_a_cell_runs_in_a_browser(box: rh.Cluster) -> None:
+@pytest.fixture(scope="module")
+def lab(box: rh.Cluster) -> Iterator[Lab]:
+    """Have one for the tests that leave it as it is; it ends with them."""
+    with box.open_notebook(env="lab", port=18888) as opened:
+        yield opened
+    assert not is_running(box, "lab")
+
+
+def test_a_cell_runs_in_a_browser(box: rh.Cluster, lab: Lab) -> None:
     chromium = shutil.which("chromium")
     if chromium is None:
         pytest.skip("there is no chromium: apt install chromium")
-    with box.open_notebook() as lab, sync_playwright() as playwright:
-        put_notebook(lab, "first.ipynb", CELL)
+    put_notebook(lab, "first.ipynb", CELL)
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page()
         page.goto(f"http://127.0.0.1:{lab.port}/lab/tree/first.ipynb?token={lab.token}")
@@ -105,29 +115,27 @@ def test_a_cell_runs_in_a_browser(box: rh.Cluster) -> None:
         page.keyboard.press("Shift+Enter")
         output = page.locator(".jp-OutputArea-output pre").first
         output.wait_for(timeout=60_000)
-        assert output.inner_text() == f"42 in {sys.executable}"
-        names = ask(lab, "kernelspecs")["kernelspecs"]
-        assert list(names) == ["runhouse"], "Jupyter's own Python is not offered"
+        assert output.inner_text().strip() == f"42 in {sys.executable}"
         browser.close()
-        box.run("rm first.ipynb", stream_logs=False)
-    assert not is_running(box)
+    box.run("rm first.ipynb", stream_logs=False)
+    assert list(ask(lab, "kernelspecs")["kernelspecs"]) == ["runhouse"], "no Python of Jupyter's"
 
 
-def test_it_needs_its_token_and_keeps_it_to_itself(box: rh.Cluster) -> None:
-    with box.open_notebook() as lab:
-        answer = requests.get(f"http://127.0.0.1:{lab.port}/api/contents", timeout=20)
-        assert answer.status_code == 403
-        shown = box.run(["ps -eo args", "cat ~/.rh/hosts/*/notebooks/*/log"], stream_logs=False)
-        assert all(lab.token not in out for _, out, _ in shown)
-        modes = box.run("stat -c %a ~/.rh/hosts/*/notebooks/default", stream_logs=False)
-        assert modes[0][1] == "700\n"
+def test_it_needs_its_token_and_keeps_it_to_itself(box: rh.Cluster, lab: Lab) -> None:
+    answer = requests.get(f"http://127.0.0.1:{lab.port}/api/contents", timeout=20)
+    assert answer.status_code == 403
+    shown = box.run(["ps -eo args", "cat ~/.rh/hosts/*/notebooks/*/log"], stream_logs=False)
+    assert all(lab.token not in out for _, out, _ in shown)
+    modes = box.run("stat -c %a ~/.rh/hosts/*/notebooks/lab", stream_logs=False)
+    assert modes[0][1] == "700\n"
 
 
-def test_a_port_that_is_taken_is_passed_over(box: rh.Cluster) -> None:
-    with box.open_notebook(port=18888) as first, box.open_notebook(port=18888) as second:
-        assert (first.port, second.port) == (18888, 18889)
-        assert (first.reused, second.reused) == (False, True)
-        assert second.token == first.token
+def test_it_is_found_again_and_a_port_that_is_taken_is_passed_over(
+    box: rh.Cluster, lab: Lab
+) -> None:
+    with box.open_notebook(env="lab", port=lab.port, persist=True) as second:
+        assert (lab.reused, second.reused, second.token) == (False, True, lab.token)
+        assert second.port == lab.port + 1
 
 
 def test_what_changes_comes_back_and_nothing_is_lost(
@@ -173,22 +181,18 @@ def test_one_whose_client_was_killed_is_found_again(box: rh.Cluster, cli: Cli) -
     assert is_running(box), "kernels go on"
     with notebook_command(cli, "--persist") as (process, second):
         assert (second["reused"], second["token"]) == (True, first["token"])
+        assert process.stderr is not None
+        wait_until(lambda: "Leave it with Ctrl-C" in process.stderr.readline(), timeout_s=30)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
         assert (process.returncode, "Closing the notebook" in err) == (0, True), err
     assert is_running(box), "as it is to persist"
     with notebook_command(cli) as (process, third):
         assert third["token"] == first["token"]
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        jupyter = Jupyter(box.host_of(), "default", "lab")
+        ask(Lab(jupyter, third["port"], third["token"], reused=True), "shutdown", method="POST")
+        assert process.wait(30) == 0, "it tells that it has ended by itself"
     assert not is_running(box)
-
-
-def test_one_that_ends_by_itself_is_told(box: rh.Cluster, cli: Cli) -> None:
-    with notebook_command(cli) as (process, facts):
-        lab = type("Lab", (), facts)
-        ask(lab, "shutdown", method="POST")
-        assert process.wait(30) == 0
 
 
 def test_what_keeps_it_from_starting_is_told(box: rh.Cluster) -> None:
@@ -246,7 +250,8 @@ def test_a_local_jupyter_runs_a_kernel_on_the_host(box: rh.Cluster, cli: Cli) ->
     assert done.stdout.splitlines() == [
         "('ok', 'True\\n')", "('ok', '42\\n')", "error", "('ok', 'False\\n')",
     ], done.stderr  # fmt: skip
-    wait_until(lambda: not is_running(box, "kernel-*"), timeout_s=20)
+    left = "ls ~/.rh/hosts/*/notebooks | grep -c kernel-"
+    wait_until(lambda: box.run(left, stream_logs=False)[0][1] == "0\n", timeout_s=20)
     assert cli.json("kernel", "remove", "box") == {"name": "box", "removed": True}
     assert cli.json("kernel", "remove", "box") == {"name": "box", "removed": False}
 

@@ -102,6 +102,7 @@ def start(request: dict[str, Any]) -> dict[str, Any]:
             _supervise_apart(request)
         deadline = time.monotonic() + request["timeout_s"]
         while time.monotonic() < deadline:
+            place.lease.touch()
             found = ready(place)
             if found is not None:
                 return {**found, "reused": reused}
@@ -304,7 +305,11 @@ def hold(request: dict[str, Any]) -> dict[str, Any]:
 
 def stop(request: dict[str, Any]) -> dict[str, Any]:
     """End what runs; tell whether there was anything."""
-    return {"stopped": _end(_Place(request))}
+    place = _Place(request)
+    stopped = _end(place)
+    if request["forget"]:
+        shutil.rmtree(place.folder, ignore_errors=True)
+    return {"stopped": stopped}
 
 
 def _end(place: _Place) -> bool:

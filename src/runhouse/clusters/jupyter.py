@@ -87,6 +87,7 @@ class Jupyter:
             "timeout_s": _START_S,
             "orphan_s": None if persist else _ORPHAN_S,
             "title": title,
+            "directory": "~",
             **self._tools(place.python),
             **asdict(place),
             **more,
@@ -149,8 +150,8 @@ class Jupyter:
             time.sleep(_RETRY_S)
 
     def stop(self) -> bool:
-        """End it; return whether it was running."""
-        return bool(self.ask("stop").get("stopped"))
+        """End it; return whether it was running. Of a kernel, nothing is left."""
+        return bool(self.ask("stop", forget=self.what == "kernel").get("stopped"))
 
     def _tools(self, python: str) -> dict[str, Any]:
         """Have the packages on the host in an env of their own, of the same Python."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
 import os
 import sys
@@ -60,10 +61,11 @@ class Lab:
             open_browser: Whether to show it in the user's browser; None: where there is a screen.
         """
         verb = "is running already" if self.reused else "is running"
-        say(f"JupyterLab {verb} on {self.jupyter.host.host}: {self.url}\nLeave it with Ctrl-C.")
-        if _has_screen() if open_browser is None else open_browser:
-            self._open_browser()
         try:
+            say(f"JupyterLab {verb} on {self.jupyter.host.host}: {self.url}")
+            say("Leave it with Ctrl-C.")
+            if _has_screen() if open_browser is None else open_browser:
+                self._open_browser()
             self.jupyter.hold()
         except KeyboardInterrupt:
             say("Closing the notebook.")
@@ -155,7 +157,8 @@ class Notebooks(Commands):
         arguments.port("port_forward", port)
         root = None if project is None else _directory(project)
         host, place, name = self.host_of(), self.workplace(env), self.env_name(env)
-        jupyter = Jupyter(host, name, "lab")
+        # Each project has a notebook of its own, as it has a directory of its own.
+        jupyter = Jupyter(host, name if root is None else _name_for(name, root), "lab")
         with ExitStack() as stack:
             copy = None if root is None else Copy.make(jupyter, root)
             directory = "~" if copy is None else copy.directory
@@ -204,6 +207,11 @@ class Notebooks(Commands):
         ((code, python, said),) = self.run("command -v python", env=env, stream_logs=False)
         del code, said
         return Workplace(python.strip() or self.host_of().python(), script)
+
+
+def _name_for(env: str, project: Path) -> str:
+    digest = hashlib.sha256(os.fsencode(project.resolve())).hexdigest()[:8]
+    return f"{env}-{digest}"
 
 
 def _directory(project: str | Path | Package) -> Path:
