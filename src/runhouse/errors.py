@@ -23,6 +23,7 @@
     │   ├── SecretNotFoundError (LookupError)    it is not on this machine
     │   └── SecretConflictError              the host has another one in its place
     ├── EnvSetupError                        an env could not be made; what was there is as before
+    ├── NotebookError                        JupyterLab or a kernel did not start on the host
     ├── ClusterError
     │   ├── ClusterNotFoundError (LookupError)
     │   ├── ClusterNotUpError
@@ -297,6 +298,21 @@ class EnvSetupError(RunhouseError):
         self.env = env
         self.step = step
         self.exit_code = exit_code
+        self.output_tail = output_tail
+
+
+class NotebookError(RunhouseError):
+    """Report JupyterLab or a kernel that did not start on a host.
+
+    Attributes:
+        host: The host as the user wrote it; empty when it was not asked.
+        output_tail: The last that it said.
+    """
+
+    def __init__(self, message: str, *, host: str = "", output_tail: str = "") -> None:
+        """Store the message and the facts."""
+        super().__init__(message)
+        self.host = host
         self.output_tail = output_tail
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import shutil
 import signal
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -198,6 +202,29 @@ def test_what_a_call_leaves_computing_is_use(spin: Any, pulses: Pulses, tmp_path
     count = wait_for_rest(pulses)
     wait_until(lambda: autostop().idle_s > 2.5 * INTERVAL_S, WAIT_S)
     assert len(pulses.times) == count
+
+
+def test_a_notebook_is_use_while_a_cell_computes(pulses: Pulses, config: ServerConfig) -> None:
+    notebooks = Path(config.root) / "notebooks"
+    folder = notebooks / "default"
+    folder.mkdir(parents=True)
+    spin, idle = "while True: pass", "import time; time.sleep(60)"
+    kernels = [subprocess.Popen([sys.executable, "-c", code]) for code in (idle, spin)]
+    try:
+        pulses.expect()
+        (folder / "record.json").write_text(json.dumps({"pid": kernels[0].pid}))
+        wait_until(lambda: autostop().idle_s > 2.5 * INTERVAL_S, WAIT_S)
+        assert not autostop().in_use, "one that is open, and nothing else"
+        (folder / "record.json").write_text(json.dumps({"pid": kernels[1].pid}))
+        wait_until(lambda: autostop().why == f"notebook {kernels[1].pid} computes", WAIT_S)
+    finally:
+        for kernel in kernels:
+            kernel.kill()
+            kernel.wait()
+    wait_until(lambda: not autostop().in_use, WAIT_S)
+    (folder / "record.json").write_text("broken")
+    wait_until(lambda: autostop().idle_s > INTERVAL_S, WAIT_S)
+    shutil.rmtree(notebooks)
 
 
 def test_a_named_run_is_use_with_nobody_connected(pulses: Pulses) -> None:

@@ -14,6 +14,7 @@ from runhouse.cli import (
     envs,
     files,
     machines,
+    notebooks,
     objects,
     runs,
     sagemaker,
@@ -52,6 +53,8 @@ _COMMANDS: tuple[tuple[str, Callable[..., None], tuple[str, ...]], ...] = (
     ),
     ("ssh", clusters.ssh, ("rh ssh box",)),
     ("run", clusters.run, ("rh run box -- nvidia-smi -L", "rh run box -- 'cd data && ls | wc -l'")),
+    ("notebook", notebooks.notebook, ("rh notebook box", "rh notebook box --env train --sync .")),
+    ("ipython", notebooks.ipython, ("rh ipython box",)),
     ("sync", sync.sync, ("rh sync --dry-run", "rh sync box --path ~/project")),
     (
         "cp",
@@ -101,6 +104,7 @@ for _name, _function, _examples in _COMMANDS:
     _epilog = "\n".join(["\b", "Example:", *(f"  {example}" for example in _examples)])
     app.command(_name, epilog=_epilog, context_settings=_SETTINGS.get(_name))(_function)
 app.add_typer(secrets.app, name="secrets")
+app.add_typer(notebooks.app, name="kernel")
 app.add_typer(envs.app, name="env")
 app.add_typer(server.app, name="server")
 app.add_typer(sagemaker.app, name="sagemaker")

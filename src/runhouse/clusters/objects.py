@@ -12,7 +12,7 @@ from runhouse.client.reference import Reference
 from runhouse.client.run import Run, read_info
 from runhouse.clusters import arguments
 from runhouse.clusters.calls import NO_ARGUMENTS, call_options, new_key
-from runhouse.clusters.commands import Commands
+from runhouse.clusters.notebook import Notebooks
 from runhouse.errors import ObjectNotFoundError, RunNotFoundError
 from runhouse.registry.names import check_key
 from runhouse.worker import inside
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from runhouse.clusters.env_use import EnvLike
 
 
-class Objects(Commands):
+class Objects(Notebooks):
     """Keep objects in a cluster's workers under names, and call them."""
 
     def _own(self) -> inside.Inside | None:

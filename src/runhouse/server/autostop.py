@@ -224,7 +224,7 @@ class Keeper:
         now = time.monotonic()
         if now - self._read_at >= _READ_PROCESSES_MINS * self._minute_s:
             self._read_at = now
-            pids = {worker.pid for worker in self._workers.alive()}
+            pids = {worker.pid for worker in self._workers.alive()} | self._notebooks()
             self._busy = await asyncio.to_thread(self._trees.look, pids, now)
         autostop = self._autostop
         if autostop is None:
@@ -241,6 +241,14 @@ class Keeper:
         self._calls = calls
         autostop.look(self._why(), time.monotonic(), was_used=was_used)
 
+    def _notebooks(self) -> frozenset[int]:
+        """Return the processes of notebooks, whose kernels are below them."""
+        found = []
+        for record in self._path.parent.glob("notebooks/*/record.json"):
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                found.append(int(json.loads(record.read_bytes())["pid"]))
+        return frozenset(found)
+
     def _why(self) -> str:
         """Return what the host is in use for; connections alone are no use."""
         named = next((info.name for info in self._journals.going() if info.name), None)
@@ -249,7 +257,10 @@ class Keeper:
         running = self._workers.total("running")
         if running:
             return f"{running} call{'s' if running > 1 else ''} running"
-        return f"worker {self._busy[0]} computes" if self._busy else ""
+        if not self._busy:
+            return ""
+        workers = {worker.pid for worker in self._workers.alive()}
+        return f"{'worker' if self._busy[0] in workers else 'notebook'} {self._busy[0]} computes"
 
     async def _beat(self, autostop: Autostop) -> None:
         error = await run_pulse(autostop.setting.pulse, _PULSE_TIMEOUT_MINS * self._minute_s)
