@@ -182,7 +182,8 @@ def test_one_whose_client_was_killed_is_found_again(box: rh.Cluster, cli: Cli) -
     with notebook_command(cli, "--persist") as (process, second):
         assert (second["reused"], second["token"]) == (True, first["token"])
         assert process.stderr is not None
-        wait_until(lambda: "Leave it with Ctrl-C" in process.stderr.readline(), timeout_s=30)
+        told = iter(process.stderr.readline, "")
+        assert any("Leave it with Ctrl-C" in line for line in told)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)
         assert (process.returncode, "Closing the notebook" in err) == (0, True), err
