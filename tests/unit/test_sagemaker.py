@@ -240,3 +240,8 @@ def test_what_an_estimator_says_counts_unless_it_is_given() -> None:
         "VolumeSizeInGB": 50,
         "KeepAlivePeriodInSeconds": 120,
     }
+
+
+def test_a_call_waits_for_a_caller_that_sleeps() -> None:
+    made = rh.sagemaker_cluster("sm", role="ml")
+    assert made._call_settings().orphan_grace_s == 120, "twice as long as a client tries"

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from runhouse.client.client import Client
     from runhouse.client.endpoint import Target
     from runhouse.clusters.env_use import EnvLike
+    from runhouse.settings import Settings
     from runhouse.specs.package import Package
     from runhouse.specs.requirements import Requirements
 
@@ -64,7 +65,11 @@ class EnvSetup(Hosts):
             cluster = own()
             return cluster is not None and cluster.set_up(target)
 
-        return Calls(self.host_of(), settings.load(), self._python or "", set_up)
+        return Calls(self.host_of(), self._call_settings(), self._python or "", set_up)
+
+    def _call_settings(self) -> Settings:
+        """Return the settings by which calls are made."""
+        return settings.load()
 
     @property
     def client(self) -> Client:

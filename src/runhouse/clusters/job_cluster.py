@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from runhouse.clusters.aws import Account
     from runhouse.clusters.training_job import Job
     from runhouse.registry.record import Record
+    from runhouse.settings import Settings
 
 Self = TypeVar("Self", bound="JobCluster")
 _OWN = ("env", "python")
@@ -189,6 +191,16 @@ class JobCluster(LaunchedCluster):
     def _life(self) -> Lifecycle:
         """Return what brings the job up."""
         return Lifecycle(self._account, self.name, self.wanted, self.autostop_mins, self._bucket)
+
+    def _call_settings(self) -> Settings:
+        """Return the settings by which calls are made.
+
+        A session of Systems Manager takes its time to come back after sleep, so calls go on for
+        longer without their caller than elsewhere: twice as long as a client tries to come back.
+        """
+        chosen = super()._call_settings()
+        grace_s = max(chosen.orphan_grace_s, 2 * chosen.reconnect_timeout_s)
+        return replace(chosen, orphan_grace_s=grace_s)
 
     def _running_job(self) -> Job:
         """Return the job as it was seen last, or look for it.
