@@ -90,7 +90,7 @@ def test_it_shows_runs_with_who_when_and_how_long(api: Http, page: Page) -> None
     expect(options).to_have_count(len(failed))
     page.get_by_role("searchbox").fill("SampleError 7")
     expect(options).to_have_count(1)
-    options.click()
+    options.click(delay=300)  # as long as a finger takes, while the list is drawn anew
     shown = page.get_by_role("complementary", name="Run")
     expect(shown).to_contain_text("tests.integration.sample.SampleError: code 7")
 

@@ -7,13 +7,13 @@ import shutil
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import TimeoutError as NotThereError, sync_playwright
 
 import runhouse as rh
 from runhouse.clusters.jupyter import Jupyter
@@ -111,10 +111,18 @@ def test_a_cell_runs_in_a_browser(box: rh.Cluster, lab: Lab) -> None:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page()
         page.goto(f"http://127.0.0.1:{lab.port}/lab/tree/first.ipynb?token={lab.token}")
-        page.locator(".jp-Notebook .jp-CodeCell .cm-content").first.click(timeout=60_000)
-        page.keyboard.press("Shift+Enter")
+        indicator = ".jp-Notebook-ExecutionIndicator[data-status=idle]"
+        page.locator(indicator).first.wait_for(timeout=60_000)
+        assert not page.get_by_text("Jupyter news").count()
         output = page.locator(".jp-OutputArea-output pre").first
-        output.wait_for(timeout=60_000)
+        for _ in range(3):  # JupyterLab may still change to another kernel, and then asks for one
+            if page.get_by_role("button", name="Select", exact=True).count():
+                page.get_by_role("button", name="Select", exact=True).click()
+            page.locator(".jp-Notebook .jp-CodeCell .cm-content").first.click()
+            page.keyboard.press("Shift+Enter")
+            with suppress(NotThereError):
+                output.wait_for(timeout=10_000)
+                break
         assert output.inner_text().strip() == f"42 in {sys.executable}"
         browser.close()
     box.run("rm first.ipynb", stream_logs=False)

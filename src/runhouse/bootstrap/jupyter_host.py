@@ -32,6 +32,10 @@ _LOOK_S = 0.1
 _RENEW_S = 2.0
 _PATIENCE_S = 10.0
 _TAIL_BYTES = 4000
+# JupyterLab asks on its first start whether it may fetch news; its settings can change this.
+_NO_NEWS = (
+    "config/lab/user-settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
+)
 _NOT_BROUGHT = frozenset({"__pycache__", ".ipynb_checkpoints", ".git"})
 _PORTS = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
 # What the env has comes first; Jupyter's packages and ours stand at the end.
@@ -45,7 +49,6 @@ _LAB_OPTIONS = (
     "--KernelSpecManager.allowed_kernelspecs={'runhouse'}",
     "--MultiKernelManager.default_kernel_name=runhouse",
     "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-    "--LabApp.news_url=",
 )
 
 
@@ -238,6 +241,9 @@ def _command(place: _Place, request: dict[str, Any]) -> list[str]:
         "metadata": {"debugger": True},
     }
     write_private(place.folder / "data/kernels/runhouse/kernel.json", json.dumps(spec).encode())
+    settings = place.folder / _NO_NEWS
+    if not settings.exists():
+        write_private(settings, b'{"fetchNews": "false", "checkForUpdates": false}')
     directory = Path(request["directory"]).expanduser()
     root = f"--ServerApp.root_dir={directory}"
     return [request["jupyter_python"], "-m", "jupyterlab", *_LAB_OPTIONS, root]

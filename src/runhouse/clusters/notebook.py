@@ -153,6 +153,10 @@ class Notebooks(Commands):
         Raises:
             EnvSetupError: JupyterLab, or the env, could not be had on the host.
             NotebookError: JupyterLab did not start; has its last lines.
+
+        Example:
+            >>> with rh.cluster("box").open_notebook() as lab:  # doctest: +SKIP
+            ...     print(lab.url)
         """
         arguments.port("port_forward", port)
         root = None if project is None else _directory(project)
@@ -185,15 +189,27 @@ class Notebooks(Commands):
         Raises:
             EnvSetupError: IPython, or the env, could not be had on the host.
             ConnectError: The host cannot be reached.
+
+        Example:
+            >>> rh.cluster("box").ipython(env="train")  # doctest: +SKIP
+            0
         """
         return self.host_of().interactive(self.ipython_command(env))
 
     def ipython_command(self, env: EnvLike = None) -> str:
-        """Return the shell command by which the head becomes IPython; see `ipython`."""
+        """Return the shell command by which the head becomes IPython; see `ipython`.
+
+        :meta private:
+
+        Args:
+            env: The env, or its name; None for the cluster's own.
+        """
         return Jupyter(self.host_of(), "ipython", "ipython").ipython(self.workplace(env))
 
     def workplace(self, env: EnvLike = None) -> Workplace:
         """Return where code runs in an env, which is set up if that is needed.
+
+        :meta private:
 
         Args:
             env: The env, or its name; None for the cluster's own.

@@ -80,6 +80,18 @@ class Connection:
         control.close()
         return True
 
+    def _still_answers(self) -> bool:
+        """Ask the very process that owned the connection: its sockets may outlive it a moment."""
+        control = self._master.attach()
+        if control is None:
+            return False
+        try:
+            return control.process_id() == self._process_id
+        except ConnectionGoneError:
+            return False
+        finally:
+            control.close()
+
     def close(self) -> None:
         """End the connection, with all that goes over it in any process; safe to repeat."""
         with self._lock:

@@ -162,7 +162,7 @@ class Session(Connection):
             why = "The connection ended before the command began"
             raise self._unreachable(why) from error
         except ConnectionDroppedError as error:
-            if self.is_connected():  # ended by the host itself, without a code
+            if self._still_answers():  # ended by the host itself, without a code
                 return Completed(255, exchange.text("stdout"), exchange.text("stderr"))
             msg = (
                 f"The connection to {label} dropped while a command ran. It may have run to its "

@@ -110,6 +110,15 @@ export function table(label, columns, rows) {
   );
 }
 
+/** Let an element look like another one and stay itself, so that a click that has begun on it is one. */
+function become(element, other) {
+  for (const name of element.getAttributeNames()) {
+    if (name !== "style" && !other.hasAttribute(name)) element.removeAttribute(name);
+  }
+  for (const { name, value } of other.attributes) element.setAttribute(name, value);
+  if (element.innerHTML !== other.innerHTML) element.replaceChildren(...other.childNodes);
+}
+
 /** Show only those of many rows that are in view; what stays in view stays the same element. */
 export class Rows {
   constructor(box, height, make) {
@@ -130,7 +139,7 @@ export class Rows {
     this.renew();
   }
 
-  /** Make all rows anew: what they show has changed. */
+  /** Show all rows anew: what they tell has changed. */
   renew() {
     this.stale = true;
     this.plan();
@@ -147,11 +156,12 @@ export class Rows {
     const first = Math.max(0, Math.floor(this.box.scrollTop / this.height) - 5);
     const end = Math.min(this.count, first + Math.ceil(this.box.clientHeight / this.height) + 10);
     for (const [i, row] of this.made) {
-      if (this.stale || i < first || i >= end) {
+      if (i < first || i >= end) {
         row.remove();
         this.made.delete(i);
       }
     }
+    const stale = this.stale;
     this.stale = false;
     let next = this.whole.firstChild;
     for (let i = first; i < end; i += 1) {
@@ -161,6 +171,8 @@ export class Rows {
         row.style.top = `${i * this.height}px`;
         this.made.set(i, row);
         this.whole.insertBefore(row, next);
+      } else if (stale) {
+        become(row, this.make(i));
       }
       next = row.nextSibling;
     }

@@ -36,6 +36,7 @@ export class Runs {
       } }, name)));
     this.count = el("p", { class: "quiet", role: "status" });
     this.box = el("div", { class: "list runs", role: "listbox", tabIndex: 0, "aria-label": "Runs",
+      onclick: (event) => this.choose(event.target.closest(".row")),
       onkeydown: (event) => this.key(event), onfocus: () => this.rows.renew(), onblur: () => this.rows.renew() });
     this.rows = new Rows(this.box, ROW, (i) => this.row(this.found[i], i));
     this.detail = el("aside", { class: "detail", "aria-label": "Run" });
@@ -118,16 +119,19 @@ export class Runs {
       "aria-selected": String(run.id === this.id),
       "aria-setsize": String(this.found.length),
       "aria-posinset": String(i + 1),
-      onclick: () => {
-        this.active = i;
-        location.hash = `#/runs/${encodeURIComponent(run.id)}`;
-      },
+      "data-run": run.id,
     },
     el("span", { class: "name" }, el("b", { title: run.call }, run.name || short(run.call)), el("small", {}, run.name ? short(run.call) : run.env)),
     el("span", { class: `pill ${run.status}` }, run.status),
     el("span", {}, run.caller || "–"),
     el("span", {}, when(run.created_at)),
     el("span", {}, span(lasted)));
+  }
+
+  choose(row) {
+    if (!row) return;
+    this.active = this.found.findIndex((run) => run.id === row.dataset.run);
+    location.hash = `#/runs/${encodeURIComponent(row.dataset.run)}`;
   }
 
   key(event) {
