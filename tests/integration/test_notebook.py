@@ -115,9 +115,10 @@ def test_a_cell_runs_in_a_browser(box: rh.Cluster, lab: Lab) -> None:
         page.locator(indicator).first.wait_for(timeout=60_000)
         assert not page.get_by_text("Jupyter news").count()
         output = page.locator(".jp-OutputArea-output pre").first
+        dialog = page.locator(".jp-Dialog button.jp-mod-accept")
         for _ in range(3):  # JupyterLab may still change to another kernel, and then asks for one
-            if page.get_by_role("button", name="Select", exact=True).count():
-                page.get_by_role("button", name="Select", exact=True).click()
+            if dialog.count():
+                dialog.click()
             page.locator(".jp-Notebook .jp-CodeCell .cm-content").first.click()
             page.keyboard.press("Shift+Enter")
             with suppress(NotThereError):
