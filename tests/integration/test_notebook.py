@@ -35,6 +35,7 @@ def double(x):
     return 2 * x
 
 print(rh.function(double).to(rh.here)(21), "in", sys.executable)
+stopped = rh.here.stop()
 """
 
 
