@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
-from playwright.sync_api import TimeoutError as NotThereError, sync_playwright
+from playwright.sync_api import TimeoutError as NotThereError
 
 import runhouse as rh
 from runhouse.clusters.jupyter import Jupyter
 from runhouse.clusters.notebook import Lab
+from tests.rigs.browser import running_browser
 from tests.rigs.cli import RH, Cli, environment, on_terminal, record
 from tests.rigs.clusters import PrivateSshd, private_sshd
 from tests.waiting import wait_until
@@ -104,12 +104,8 @@ def lab(box: rh.Cluster) -> Iterator[Lab]:
 
 
 def test_a_cell_runs_in_a_browser(box: rh.Cluster, lab: Lab) -> None:
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("there is no chromium: apt install chromium")
     put_notebook(lab, "first.ipynb", CELL)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+    with running_browser() as browser:
         page = browser.new_page()
         page.goto(f"http://127.0.0.1:{lab.port}/lab/tree/first.ipynb?token={lab.token}")
         indicator = ".jp-Notebook-ExecutionIndicator[data-status=idle]"
@@ -126,7 +122,6 @@ def test_a_cell_runs_in_a_browser(box: rh.Cluster, lab: Lab) -> None:
                 output.wait_for(timeout=10_000)
                 break
         assert output.inner_text().strip() == f"42 in {sys.executable}"
-        browser.close()
     box.run("rm first.ipynb", stream_logs=False)
     assert list(ask(lab, "kernelspecs")["kernelspecs"]) == ["runhouse"], "no Python of Jupyter's"
 

@@ -37,7 +37,7 @@ _NO_NEWS = (
     "config/lab/user-settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
 )
 _NOT_BROUGHT = frozenset({"__pycache__", ".ipynb_checkpoints", ".git"})
-_PORTS = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
+PORTS = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
 # What the env has comes first; Jupyter's packages and ours stand at the end.
 _KERNEL = "import sys; sys.path += {}; from ipykernel.kernelapp import main; main()"
 _IN_ENV = ("/bin/sh", "-c", '[ -z "$0" ] || . "$0"; exec "$@"')
@@ -152,8 +152,8 @@ def _kernel_ready(place: _Place) -> dict[str, Any] | None:
     """Return the ports of a kernel, which it notes in its connection file when it has them."""
     with contextlib.suppress(OSError, ValueError):
         facts = json.loads(place.connection.read_bytes())
-        if all(facts[name] for name in _PORTS):
-            return {"ports": {name: facts[name] for name in _PORTS}}
+        if all(facts[name] for name in PORTS):
+            return {"ports": {name: facts[name] for name in PORTS}}
     return None
 
 
@@ -231,7 +231,7 @@ def _command(place: _Place, request: dict[str, Any]) -> list[str]:
     kernel = [request["python"], "-c", _KERNEL.format(packages), "-f"]
     if request["what"] == "kernel":
         facts = {"key": request["secret"], "ip": "127.0.0.1", "transport": "tcp"}
-        facts |= {"signature_scheme": request["signature_scheme"], **dict.fromkeys(_PORTS, 0)}
+        facts |= {"signature_scheme": request["signature_scheme"], **dict.fromkeys(PORTS, 0)}
         write_private(place.connection, json.dumps(facts).encode())
         return [*kernel, str(place.connection)]
     spec = {

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runhouse.bootstrap.jupyter_host import PORTS
 from runhouse.clusters.jupyter import Jupyter, Workplace
 from runhouse.errors import NotebookError
 from runhouse.files import write_private
@@ -18,7 +19,6 @@ from runhouse.files import write_private
 if TYPE_CHECKING:
     from runhouse.bootstrap.host import Host
 
-_PORTS = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
 _COMMAND = "from runhouse.cli.main import main; main()"
 _SETTINGS = ("RH_HOME", "RH_REGISTRY", "RH_SSH_CONFIG")
 
@@ -93,7 +93,7 @@ def serve_kernel(host: Host, place: Workplace, connection_file: Path) -> None:
     """
     try:
         facts = json.loads(connection_file.read_bytes())
-        ports = {name: int(facts[name]) for name in _PORTS}
+        ports = {name: int(facts[name]) for name in PORTS}
         key, scheme = str(facts["key"]), str(facts["signature_scheme"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         msg = (
@@ -105,6 +105,6 @@ def serve_kernel(host: Host, place: Workplace, connection_file: Path) -> None:
     with ExitStack() as stack:
         stack.callback(jupyter.stop)
         found = jupyter.start(place, secret=key, signature_scheme=scheme)["ports"]
-        for name in _PORTS:
+        for name in PORTS:
             stack.enter_context(host.forward_port(ports[name], found[name]))
         jupyter.hold()

@@ -32,8 +32,6 @@ from runhouse.registry.names import check_name
 from runhouse.ssh.target import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from runhouse.bootstrap.host import Host
     from runhouse.clusters.env_use import EnvLike
     from runhouse.registry.record import Record
@@ -393,22 +391,6 @@ class OnDemandCluster(LaunchedCluster):
         self._set_autostop(minutes)
         self._autostop_mins = minutes
         return self
-
-    @contextlib.contextmanager
-    def pause_autostop(self) -> Iterator[None]:
-        """Keep the machines from going by themselves within a `with` block, whatever happens there.
-
-        When this process is killed within the block, they stay until somebody says otherwise.
-
-        Raises:
-            ClusterNotUpError: The machines are not up.
-        """
-        before = self._told()["autostop_mins"]
-        self._set_autostop(-1)
-        try:
-            yield
-        finally:
-            self._set_autostop(before)
 
     # -- what is known --------------------------------------------------------------------------
 

@@ -27,8 +27,6 @@ from runhouse.errors import ClusterNotUpError, ConnectError, LaunchError
 from runhouse.ssh.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from runhouse.bootstrap.host import Host
     from runhouse.clusters.training_job import Job
     from runhouse.ssh.target import Target
@@ -283,23 +281,6 @@ class SageMakerCluster(JobCluster):
         self._set_autostop(minutes)
         self.wanted = self.wanted.changed(autostop_mins=minutes)
         return self
-
-    @contextlib.contextmanager
-    def pause_autostop(self) -> Iterator[None]:
-        """Keep the job from ending by itself within a `with` block, whatever happens there.
-
-        When this process is killed within the block, it goes on until somebody says otherwise, or
-        SageMaker's own limit.
-
-        Raises:
-            ClusterNotUpError: There is no job.
-        """
-        before = self._told()["autostop_mins"]
-        self._set_autostop(-1)
-        try:
-            yield
-        finally:
-            self._set_autostop(before)
 
     # -- what is known --------------------------------------------------------------------------
 
