@@ -36,7 +36,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(PAGE, project)
     extensions = [f"sphinx.ext.{name}" for name in ("autodoc", "autosectionlabel", "napoleon")]
     (project / "conf.py").write_text(f"extensions = {extensions}\nroot_doc = 'cluster'\n")
-    command = [sys.executable, "-m", "sphinx", "--quiet", "--builder", "html", ".", "html"]
+    command = [sys.executable, "-m", "sphinx", "--quiet", "--no-color", "-b", "html", ".", "html"]
     done = subprocess.run(
         command, cwd=project, capture_output=True, text=True, check=True, timeout=50
     )

@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 
@@ -30,6 +31,17 @@ def sum_with_numpy(count: int) -> tuple[str, int]:
 def wait(seconds: float) -> int:
     time.sleep(seconds)
     return os.getpid()
+
+
+def meet(folder: str, count: int) -> int:
+    """Wait until calls in this many processes have come to a folder."""
+    Path(folder).mkdir(exist_ok=True)
+    (Path(folder) / str(os.getpid())).touch()
+    for _ in range(1000):
+        if len(os.listdir(folder)) >= count:
+            return os.getpid()
+        time.sleep(0.01)
+    return -1
 
 
 def die() -> None:

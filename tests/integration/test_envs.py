@@ -193,14 +193,10 @@ def test_a_python_of_the_host_and_one_that_it_has_not(box: rh.Cluster) -> None:
 def test_several_workers_share_calls_and_each_sees_its_gpu(box: rh.Cluster) -> None:
     env = rh.env(name="pool", workers=2, compute={"gpus": 1})
     about = rh.function(sample_envs.about).to(box, env)
-    wait = rh.function(sample_envs.wait).to(box, env)
-    pids: set[int] = set()
-    threads = [threading.Thread(target=lambda: pids.add(wait(0.3))) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(pids) == 2
+    meet = rh.function(sample_envs.meet).to(box, env)
+    runs = [meet.run("meeting", 2) for _ in range(2)]
+    pids = {run.result(timeout=15) for run in runs}
+    assert len(pids - {-1}) == 2
     workers = [worker for worker in box.status().workers if worker.env == "pool"]
     assert sorted(worker.gpus for worker in workers) == [(0,), (1,)]
     assert about("CUDA_VISIBLE_DEVICES")["CUDA_VISIBLE_DEVICES"] in ("0", "1")

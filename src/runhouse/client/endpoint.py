@@ -22,6 +22,7 @@ from runhouse.wire.messages import (
     PYTHON_HEADER,
     SCOPE_HEADER,
     WORKER_HEADER,
+    WORKERS_HEADER,
     Death,
     Scope,
 )
@@ -112,12 +113,14 @@ class Connection:
             left.
         python: That worker's Python version, for example `"3.11.7"`.
         outdated: Keys of objects in workers whose code this one's has replaced.
+        shared: Whether other workers could take the next call as well.
     """
 
     sock: socket.socket
     worker_id: str
     python: str
     outdated: Sequence[str] = ()
+    shared: bool = False
 
 
 def greet(endpoint: Endpoint, target: Target, timeout_s: float, run_id: str = "") -> Connection:
@@ -148,7 +151,8 @@ def greet(endpoint: Endpoint, target: Target, timeout_s: float, run_id: str = ""
         raise
     outdated = json.loads(headers.get(OUTDATED_HEADER.lower(), "[]"))
     worker_id, python = headers[WORKER_HEADER.lower()], headers[PYTHON_HEADER.lower()]
-    return Connection(sock, worker_id, python, tuple(outdated))
+    shared = WORKERS_HEADER.lower() in headers
+    return Connection(sock, worker_id, python, tuple(outdated), shared)
 
 
 def _welcome(endpoint: Endpoint, sock: socket.socket, run_id: str) -> dict[str, str]:

@@ -212,11 +212,16 @@ class Talk:
         )
 
     def _release(self) -> None:
-        """Keep the connection for other calls, unless it shows a run."""
+        """Keep the connection for other calls, unless it shows a run.
+
+        After starting a run, the next call may go to another worker, which has less to do.
+        """
         connection, self._connection = self._connection, None
         if connection is None:
             return
-        if self._exchange.recorded and self._mended:
+        call = self._exchange.call
+        started = call is not None and not call.watch
+        if (self._exchange.recorded and self._mended) or (started and connection.shared):
             connection.sock.close()
         else:
             self._client.give_back(self._target, connection)

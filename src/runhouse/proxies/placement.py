@@ -70,8 +70,8 @@ class Placement:
     def call(self, op: Operation, arguments: Arguments, options: CallOptions, **fields: Any) -> Any:
         """Call the code and wait for the end; see `Calls.call`."""
 
-        def act() -> Any:
-            return self.calls.call(self.target, op, self.source.key, arguments, options, **fields)
+        def act(target: Target) -> Any:
+            return self.calls.call(target, op, self.source.key, arguments, options, **fields)
 
         for _ in range(max(1, options.retries) if options.relaunch else 0):
             try:
@@ -98,24 +98,29 @@ class Placement:
     ) -> RunInfo:
         """Start a recorded run of the code; see `Calls.start`."""
         return self._told(
-            lambda: self.calls.start(self.target, op, self.source.key, arguments, options, **fields)
+            lambda target: self.calls.start(
+                target, op, self.source.key, arguments, options, **fields
+            )
         )
 
-    def _told(self, act: Callable[[], T]) -> T:
+    def _told(self, act: Callable[[Target], T]) -> T:
         """Act; each worker that was started since is told about the code first."""
-        told: set[str] = set()
+        target, told = self.target, set[str]()
         while True:
             try:
-                return act()
+                return act(target)
             except ObjectNotFoundError as error:  # noqa: PERF203 - each worker may be new
-                self._learn(error, told)
+                target = self._learn(error, told)
 
-    def _learn(self, error: ObjectNotFoundError, told: set[str]) -> None:
+    def _learn(self, error: ObjectNotFoundError, told: set[str]) -> Target:
         """Tell a worker about the code that does not know it.
 
         Args:
             error: What it has said.
             told: Workers that were told before, which is noted here.
+
+        Returns:
+            Whom to ask now: that worker, which had been chosen for what it has to do.
 
         Raises:
             ObjectNotFoundError: It is about something else, or the worker was told before.
@@ -124,6 +129,7 @@ class Placement:
             raise error
         told.add(error.worker_id)
         self.define(error.worker_id)
+        return Target(worker_id=error.worker_id) if error.worker_id else self.target
 
     async def call_async(
         self, op: Operation, arguments: Arguments, options: CallOptions, **fields: Any
@@ -139,14 +145,12 @@ class Placement:
     async def _call_once(
         self, op: Operation, arguments: Arguments, options: CallOptions, fields: dict[str, Any]
     ) -> Any:
-        key, told = self.source.key, set[str]()
+        key, target, told = self.source.key, self.target, set[str]()
         while True:
             try:
-                return await self.calls.call_async(
-                    self.target, op, key, arguments, options, **fields
-                )
+                return await self.calls.call_async(target, op, key, arguments, options, **fields)
             except ObjectNotFoundError as error:  # noqa: PERF203 - as above
-                await asyncio.to_thread(self._learn, error, told)
+                target = await asyncio.to_thread(self._learn, error, told)
 
 
 def _rebuild(

@@ -31,6 +31,7 @@ from runhouse.wire.messages import (
     PYTHON_HEADER,
     SCOPE_HEADER,
     WORKER_HEADER,
+    WORKERS_HEADER,
     Scope,
 )
 
@@ -141,7 +142,9 @@ class DataSocket:
                 loop = asyncio.get_running_loop()
                 if isinstance(worker, Worker):
                     outdated = self._parts.keys.outdated_by(worker)
-                    await loop.sock_sendall(sock, _welcome(worker.id, worker.python, outdated))
+                    count = self._workers.sharing(worker)
+                    welcome = _welcome(worker.id, worker.python, outdated, count)
+                    await loop.sock_sendall(sock, welcome)
                     self._workers.hand_over(worker, sock)
                 else:
                     await loop.sock_sendall(sock, _welcome("", platform.python_version()))
@@ -240,8 +243,9 @@ class DataSocket:
         await asyncio.get_running_loop().sock_sendall(sock, head.encode() + body)
 
 
-def _welcome(worker_id: str, python: str, outdated: Sequence[str] = ()) -> bytes:
+def _welcome(worker_id: str, python: str, outdated: Sequence[str] = (), workers: int = 1) -> bytes:
     more = f"{OUTDATED_HEADER}: {json.dumps(outdated)}\r\n" if outdated else ""
+    more += f"{WORKERS_HEADER}: {workers}\r\n" if workers > 1 else ""
     return (
         f"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: {PROTOCOL}\r\n"
         f"{WORKER_HEADER}: {worker_id}\r\n{PYTHON_HEADER}: {python}\r\n{more}\r\n"

@@ -101,6 +101,11 @@ class Workers:
             self._current[key] = worker
             return worker
 
+    def sharing(self, worker: Worker) -> int:
+        """Return how many workers share the calls of a worker's env, itself counted."""
+        binding = self._bindings.find(worker.env)
+        return binding.workers if binding is not None else 1
+
     def _some_project(self, env: str, python: str) -> str:
         """Return the project of the newest worker of an env, or nothing when there is none."""
         projects = [

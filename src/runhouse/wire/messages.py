@@ -29,6 +29,8 @@ SCOPE_HEADER = "Runhouse-Scope"
 PYTHON_HEADER = "Runhouse-Python"
 # Names objects, as a JSON array, whose code is older than that of the worker that one has come to.
 OUTDATED_HEADER = "Runhouse-Outdated"
+# How many workers share the calls of the env, where it is not one.
+WORKERS_HEADER = "Runhouse-Workers"
 # The type in the last event of a run whose worker or server ended before it did.
 LOST = "runhouse.errors.RunLostError"
 

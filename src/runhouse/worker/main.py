@@ -27,12 +27,13 @@ from runhouse.wire import control
 from runhouse.wire.messages import Limits
 from runhouse.worker import inside
 from runhouse.worker.capture import Capture, StreamName, current_sink
+from runhouse.worker.code import add_import_roots
 from runhouse.worker.connections import Connections
 from runhouse.worker.operations import Operations
 from runhouse.worker.run import Run, make_sleep_interruptible
 from runhouse.worker.runs import Runs
 from runhouse.worker.sizes import sizes_of
-from runhouse.worker.store import Objects, add_import_roots
+from runhouse.worker.store import Objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable

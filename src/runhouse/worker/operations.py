@@ -14,8 +14,9 @@ from runhouse.wire import stored
 from runhouse.wire.messages import Call, Code, Itself
 from runhouse.wire.pickling import Pickled, dumps, loads, loads_frame
 from runhouse.worker import persist
+from runhouse.worker.code import add_import_roots, load_code
 from runhouse.worker.schema import describe, describe_methods
-from runhouse.worker.store import Objects, add_import_roots, attribute_names, load_code
+from runhouse.worker.store import Objects, attribute_names
 from runhouse.worker.values import fit, load_arguments, load_json, load_whole
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from runhouse.files import private_directory
 from runhouse.wire import frames, stored
 from runhouse.wire.frames import Frame
 from runhouse.wire.pickling import loads_frame
-from runhouse.worker.store import add_import_roots
+from runhouse.worker.code import add_import_roots
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,56 +1,21 @@
-"""The objects that a worker holds, and the functions and classes that it was told about."""
+"""The objects that a worker holds, and the functions and classes that it was sent."""
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import itertools
 import os
-import sys
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runhouse.errors import ObjectNotFoundError, StoreFullError
-from runhouse.wire.pickling import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from runhouse.wire.messages import Call, Code
+    from runhouse.wire.messages import Call
 
 _MOST_NAMES = 256
 _OF_OBJECTS = ("method", "read", "write")
-
-
-def add_import_roots(roots: Iterable[str]) -> None:
-    """Let imports look into directories first, as they do where the code comes from."""
-    missing = [root for root in roots if root not in sys.path]
-    if missing:
-        sys.path[:0] = missing
-        importlib.invalidate_caches()
-
-
-def load_code(code: Code) -> Any:
-    """Import a function or class by reference; its paths are those of this machine."""
-    if code.file and code.module not in sys.modules:
-        _load_script(code.module, Path(code.file))
-    return resolve(code.module, code.name)
-
-
-def _load_script(name: str, file: Path) -> None:
-    """Import a script under a name of its own; `__name__` is not `"__main__"` in it."""
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        msg = f"The script {file} cannot be imported. It is no Python source file. Rename it."
-        raise ImportError(msg, name=name, path=str(file))
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
 
 
 class Objects:

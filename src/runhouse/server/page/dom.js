@@ -116,7 +116,9 @@ function become(element, other) {
     if (name !== "style" && !other.hasAttribute(name)) element.removeAttribute(name);
   }
   for (const { name, value } of other.attributes) element.setAttribute(name, value);
-  if (element.innerHTML !== other.innerHTML) element.replaceChildren(...other.childNodes);
+  const [shown, wanted] = [[...element.childNodes], [...other.childNodes]];
+  const same = shown.length === wanted.length && shown.every((node, at) => node.isEqualNode(wanted[at]));
+  if (!same) element.replaceChildren(...wanted);
 }
 
 /** Show only those of many rows that are in view; what stays in view stays the same element. */
