@@ -181,6 +181,15 @@ def test_a_call_goes_on_after_the_connection_was_cut(
 # -- several -----------------------------------------------------------------------------------
 
 
+def test_an_image_without_sshd_gets_one(sagemaker_user: SageMakerUser) -> None:
+    image = "123456789012.dkr.ecr.us-east-1.amazonaws.com/bare:1"
+    made = sagemaker_user.cluster("bare", image_uri=image).up()
+    assert rh.function(sample.total).to(made)([1, 2, 3]) == 6
+    ((_, said, _),) = made.run(["cat /opt/ml/output/apt-get.log"], stream_logs=False)
+    assert said.splitlines() == ["apt-get update -qq", "apt-get install -yqq openssh-server"]
+    made.teardown()
+
+
 def test_a_second_one_lives_beside_it_and_is_stopped_from_outside(
     cluster: rh.SageMakerCluster, sagemaker_user: SageMakerUser
 ) -> None:
@@ -216,15 +225,20 @@ def test_a_second_one_lives_beside_it_and_is_stopped_from_outside(
     assert cluster.get("numbers", default=[]) is not None, "the first one is not touched"
 
 
-def test_two_nodes_and_their_warm_pool(sagemaker_user: SageMakerUser) -> None:
+def test_two_nodes_and_their_warm_pool(
+    sagemaker_user: SageMakerUser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boot, "_MINUTE_S", 1)
+    monkeypatch.setattr(boot, "_LOOK_S", 1)
     two = sagemaker_user.cluster("two", instance_count=2, warm_pool_mins=5).up()
     job = two.job_name
     assert job is not None
     outputs = two.run(["echo $SM_CURRENT_HOST"], stream_logs=False, node="all")
     assert [out for _, out, _ in outputs] == ["algo-1\n", "algo-2\n"]
     assert "Host two-algo-2\n" in sagemaker_user.config.read_text()
-    sagemaker_user.account.ask("sagemaker", "stop_training_job", TrainingJobName=job)
-    wait_until(lambda: sagemaker_user.job(job)["TrainingJobStatus"] == "Stopped")
+    two.keep_warm(1)  # then the head stops the whole job
+    two.disconnect()
+    wait_until(lambda: sagemaker_user.job(job)["TrainingJobStatus"] == "Stopped", timeout_s=40)
     assert sagemaker_user.job(job)["WarmPoolStatus"]["Status"] == "Available", "it still costs"
     two.teardown()
     assert not two.is_up()

@@ -34,6 +34,7 @@ _FOLDERS = (
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SPACES = ("--net", "--mount", "--pid", "--fork", "--kill-child=SIGKILL")
 _NETWORK = "eth0"
+_WITHOUT_SSHD = "/bare:"  # an image of this name comes without sshd, as most do
 
 
 class Container:
@@ -162,6 +163,7 @@ class Container:
             str(HOME),
             str(base) if base.is_relative_to(HOME) else "",
             " ".join(kept),
+            "" if _WITHOUT_SSHD not in specification.get("TrainingImage", "") else "hidden",
             *relay,
             str(self._box.port),
             self.way_in,

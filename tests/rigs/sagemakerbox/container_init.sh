@@ -1,8 +1,8 @@
 # Process 1 of a container until it becomes the job's own start command: files and network of its own.
-#   container_init.sh FOLDER HOME BASE KEPT RELAY... -- COMMAND...
+#   container_init.sh FOLDER HOME BASE KEPT SSHD RELAY... -- COMMAND...
 set -e
-folder=$1 home=$2 base=$3 kept=$4
-shift 4
+folder=$1 home=$2 base=$3 kept=$4 sshd=$5
+shift 5
 relay=()
 while [ "$1" != -- ]; do
     relay+=("$1")
@@ -22,6 +22,7 @@ mount --bind "$folder/sshd" /run/sshd
 mount --bind "$folder/etcssh" /etc/ssh
 mount --rbind "$folder/home" "$home"
 mount -t proc proc /proc
+[ "$sshd" != hidden ] || mount --bind /dev/null /usr/sbin/sshd
 mount -t tmpfs -o mode=1777 tmpfs /mnt # a /tmp of its own; what is needed from there is bound back
 for each in $kept; do
     mkdir -p "/mnt/${each#/tmp/}"
