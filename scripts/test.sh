@@ -8,6 +8,7 @@ cd "$(dirname "$0")/.."
 # what it misses.
 scripts/debian.sh openssh-server openssh-client rsync sshfs iproute2 git busybox zsh fish chromium || true
 scripts/setup.sh dev
+unset PYTHONDONTWRITEBYTECODE # hundreds of processes import the same modules
 
 # Ends with pytest's code, but for 5 (no test was chosen), which is 0 here.
 run() {
@@ -17,7 +18,7 @@ run() {
 }
 
 code=0
-run --numprocesses "${TEST_PROCESSES:-2}" -m "not serial" "$@" || code=$?
+run --numprocesses "${TEST_PROCESSES:-3}" -m "not serial" "$@" || code=$?
 # Failed tests (1) do not keep the others from running; being interrupted (2) and the like do.
 if [ "$code" -le 1 ] && grep -rqE --include='test_*.py' 'mark\.serial\b' tests; then
     run -m serial "$@" || code=$?

@@ -184,7 +184,7 @@ def test_the_local_server_leaves_with_its_last_client(session_home: Path, tmp_pa
 import runhouse as rh
 print(rh.function("os:getpid").to(rh.here)(), rh.here.status().pid)
 """
-    environment = os.environ | {"RH_HOME": str(home), "RH_LOCAL_IDLE_S": "0.4"}
+    environment = os.environ | {"RH_HOME": str(home), "RH_LOCAL_IDLE_S": "2"}
     done = subprocess.run(
         [sys.executable, "-c", program],
         env=environment,
@@ -195,4 +195,4 @@ print(rh.function("os:getpid").to(rh.here)(), rh.here.status().pid)
         timeout=30,
     )
     pids = [int(word) for word in done.stdout.split()]
-    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), timeout_s=15)
