@@ -289,10 +289,17 @@ def die(number: int) -> None:
 
 
 def crash() -> None:
-    """End the worker by a fault in C code."""
-    faulthandler_shows = signal.SIGSEGV
+    """End the worker by a fault in C code, on one of many threads."""
+    crashing = threading.Thread(target=_crash)
+    crashing.start()
+    for _ in range(20):
+        threading.Thread(target=crashing.join, daemon=True).start()
+    crashing.join()
+
+
+def _crash() -> None:
+    time.sleep(0.2)
     ctypes.string_at(0)
-    del faulthandler_shows
 
 
 def leave(code: int) -> None:

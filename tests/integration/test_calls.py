@@ -250,7 +250,7 @@ def test_an_instance_by_name_is_found_under_it(cluster: rh.Cluster) -> None:
             "SIGKILL",
             "about to die",
         ),
-        (lambda c: rh.function(sample.crash).to(c, env="doomed")(), "SIGSEGV", "in crash"),
+        (lambda c: rh.function(sample.crash).to(c, env="doomed")(), "SIGSEGV", "in _crash"),
         (lambda c: rh.function(sample.leave).to(c, env="doomed")(7), None, "exit code 7"),
     ],
 )

@@ -16,6 +16,7 @@ import runhouse as rh
 from runhouse.bootstrap.uv import uv_here
 from runhouse.errors import EnvSetupError
 from tests.integration import sample_envs
+from tests.integration.env_calls import cluster_of, version_in
 from tests.rigs.fixtures import default_spec, running
 from tests.rigs.package_index import Index, only_index
 from tests.waiting import wait_until
@@ -67,16 +68,8 @@ def host(client: Client, index: Index) -> Iterator[Machine]:
 def box(host: Machine, client: Client) -> Iterator[rh.Cluster]:
     """Give the cluster of that host."""
     del host
-    with client.used_by_this_process():
-        made = rh.cluster("sorts-box", host="sorts-host").up()
+    with cluster_of(client, "sorts-box", "sorts-host") as made:
         yield made
-        made.stop()
-        made.disconnect()
-
-
-def _version(box: rh.Cluster, env: object, name: str = "tiny") -> str:
-    found = rh.function(sample_envs.version).to(box, env)(name)  # type: ignore[arg-type]
-    return str(found)
 
 
 def test_conflicting_versions_of_numpy_live_at_once(box: rh.Cluster) -> None:
@@ -101,7 +94,7 @@ def test_a_host_that_reaches_the_index_installs_by_itself(
     serve = f"nohup python3 -m http.server --directory index --bind 127.0.0.1 {index.port}"
     host.exec(f"{serve} >/dev/null 2>served & ")
     wait_until(lambda: host.exec(f"python3 -c '{_ASK.format(index.port)}'").returncode == 0)
-    assert _version(box, ["there"], "there") == "1.0"
+    assert version_in(box, ["there"], "there") == "1.0"
     shown = capfd.readouterr().err
     assert "+ there==1.0" in shown
     assert "sent from here" not in shown
@@ -127,8 +120,8 @@ def test_lock_files_are_reproduced_exactly(
     text = text.replace('version = "1"', 'version = "2"')
     (project / "pyproject.toml").write_text(f'{text}dependencies = ["tiny"]\n')
     monkeypatch.chdir(project)
-    assert _version(box, rh.env(["uv.lock"], offline=True)) == "1.0"
-    assert _version(box, rh.env(["pylock.toml"], name="exact", offline=True)) == "1.0"
+    assert version_in(box, rh.env(["uv.lock"], offline=True)) == "1.0"
+    assert version_in(box, rh.env(["pylock.toml"], name="exact", offline=True)) == "1.0"
     with pytest.raises(ValueError, match="exactly what its lock file says"):
         box.install_packages("tiny==2.0", env="exact")
 
@@ -159,7 +152,7 @@ def test_a_conda_env_is_made_by_the_conda_of_the_host(box: rh.Cluster, host: Mac
     environment = {"name": "lab", "dependencies": ["python=3"]}
     env = rh.conda_env(["tiny==1.0", "conda:jupyter"], environment, setup_cmds=["echo done"])
     with pytest.raises(EnvSetupError, match="none of micromamba, mamba and conda") as caught:
-        _version(box, env)
+        version_in(box, env)
     assert caught.value.step == "conda"
     tool = host.path("/usr/local/bin/micromamba")
     tool.write_text(_MICROMAMBA)
@@ -169,7 +162,7 @@ def test_a_conda_env_is_made_by_the_conda_of_the_host(box: rh.Cluster, host: Mac
     asked = json.loads(host.path(f"{prefix}/conda-meta/asked.json").read_text())
     assert asked["dependencies"] == ["python=3", "jupyter"]
     with pytest.raises(EnvSetupError, match="nothing provides impossible"):
-        _version(box, rh.conda_env(conda_env={"dependencies": ["impossible"]}))
+        version_in(box, rh.conda_env(conda_env={"dependencies": ["impossible"]}))
     assert [each.names for each in box.envs() if each.prefix == prefix] == [("lab",)]
     box.run(f"kill -9 {about()['pid']}", stream_logs=False)
     assert box.remove_conda_env(env)
@@ -215,7 +208,8 @@ def _rh(client: Client, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_command_line_lists_shows_and_prunes(box: rh.Cluster, client: Client) -> None:
-    assert _version(box, rh.env(["tiny==1.0"], name="cli", setup_cmds="true", env_vars={"A": "1"}))
+    env = rh.env(["tiny==1.0"], name="cli", setup_cmds="true", env_vars={"A": "1"})
+    assert version_in(box, env)
     listed = _rh(client, "list", "ada@sorts-host")
     assert listed.returncode == 0, listed.stderr
     (row,) = [line for line in listed.stdout.splitlines() if line.startswith("cli ")]
@@ -242,4 +236,4 @@ def test_the_command_line_lists_shows_and_prunes(box: rh.Cluster, client: Client
     )
     assert found["digest"] in done["in_use"]
     assert done["freed_bytes"] > 0
-    assert _version(box, "cli") == "1.0"
+    assert version_in(box, "cli") == "1.0"

@@ -14,6 +14,7 @@ import pytest
 import runhouse as rh
 from runhouse.errors import EnvSetupError, WorkerDiedError
 from tests.integration import sample_envs
+from tests.integration.env_calls import cluster_of, version_in
 from tests.rigs.fixtures import default_spec, running
 from tests.rigs.package_index import PASSWORD, Index, only_index
 from tests.waiting import wait_until
@@ -74,16 +75,8 @@ def host(client: Client, index: Index) -> Iterator[Machine]:
 def box(host: Machine, client: Client) -> Iterator[rh.Cluster]:
     """Give the cluster of that host."""
     del host
-    with client.used_by_this_process():
-        made = rh.cluster("env-box", host="env-host").up()
+    with cluster_of(client, "env-box", "env-host") as made:
         yield made
-        made.stop()
-        made.disconnect()
-
-
-def _version(box: rh.Cluster, env: object, name: str = "tiny") -> str:
-    found = rh.function(sample_envs.version).to(box, env)(name)  # type: ignore[arg-type]
-    return str(found)
 
 
 def _about(box: rh.Cluster, env: object, *names: str) -> dict[str, object]:
@@ -93,10 +86,10 @@ def _about(box: rh.Cluster, env: object, *names: str) -> dict[str, object]:
 def test_the_host_cannot_reach_the_index_and_gets_the_packages_from_here(
     box: rh.Cluster, index: Index, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert _version(box, ["tiny==1.0"]) == "1.0"
+    assert version_in(box, ["tiny==1.0"]) == "1.0"
     assert "env-host cannot install the packages; they are sent from here" in capfd.readouterr().err
     index.asked.clear()
-    assert _version(box, ["tiny==1.0"]) == "1.0"
+    assert version_in(box, ["tiny==1.0"]) == "1.0"
     assert not index.asked, "what is there needs no index"
 
 
@@ -105,7 +98,7 @@ def test_conflicting_versions_live_at_once_and_each_env_has_its_own_process(
 ) -> None:
     old = rh.env(["needy"], name="old", env_vars={"COLOUR": "red"}, offline=True)
     new = rh.env(["tiny>1"], name="new", env_vars={"COLOUR": "blue"}, offline=True)
-    assert (_version(box, old), _version(box, new)) == ("1.0", "2.0")
+    assert (version_in(box, old), version_in(box, new)) == ("1.0", "2.0")
     first, second = _about(box, old, "COLOUR"), _about(box, new, "COLOUR")
     assert (first["COLOUR"], second["COLOUR"]) == ("red", "blue")
     assert first["pid"] != second["pid"]
@@ -137,17 +130,17 @@ def test_only_what_changed_runs_again(
         lines = [len(p.read_text().split()) if p.exists() else 0 for p in found]
         return lines[0], lines[1], lines[2]
 
-    assert _version(box, rh.env(["tiny==1.0"], name="cmds", setup_cmds=commands)) == "1.0"
+    assert version_in(box, rh.env(["tiny==1.0"], name="cmds", setup_cmds=commands)) == "1.0"
     assert runs() == (1, 1, 0)
     assert "$ date +%N" in capfd.readouterr().err, "what is run is shown"
-    assert _version(box, rh.env(["tiny==1.0"], name="other", setup_cmds=commands)) == "1.0"
+    assert version_in(box, rh.env(["tiny==1.0"], name="other", setup_cmds=commands)) == "1.0"
     assert runs() == (1, 1, 0)
     commands.append(f"{count.format('third')}; python -c 'import tiny; print(tiny.VERSION)'")
-    assert _version(box, rh.env(["tiny==1.0"], name="cmds", setup_cmds=commands)) == "1.0"
+    assert version_in(box, rh.env(["tiny==1.0"], name="cmds", setup_cmds=commands)) == "1.0"
     assert runs() == (1, 1, 1)
     assert "1.0" in capfd.readouterr().err
     changed = rh.env(["tiny==2.0"], name="cmds", setup_cmds=commands, offline=True)
-    assert _version(box, changed) == "2.0"
+    assert version_in(box, changed) == "2.0"
     assert runs() == (2, 2, 2), "they may depend on the packages"
 
 
@@ -156,7 +149,7 @@ def test_an_env_in_use_is_swapped_and_never_changed(box: rh.Cluster) -> None:
     wait = rh.function(sample_envs.wait).to(box, rh.env(["tiny==1.0"], name="swap"))
     before = first()
     run = wait.run(60.0)
-    assert _version(box, rh.env(["tiny==2.0"], name="swap", offline=True)) == "2.0"
+    assert version_in(box, rh.env(["tiny==2.0"], name="swap", offline=True)) == "2.0"
     after = _about(box, "swap")
     assert after["prefix"] != before["prefix"]
     assert run.status == "running", "what runs in the old one goes on"
@@ -168,18 +161,18 @@ def test_an_env_in_use_is_swapped_and_never_changed(box: rh.Cluster) -> None:
 
 def test_a_failure_says_why_and_leaves_what_was_there(box: rh.Cluster, host: Machine) -> None:
     good = rh.env(["tiny==1.0"], name="fails")
-    assert _version(box, good) == "1.0"
+    assert version_in(box, good) == "1.0"
     before = sorted(path.name for path in (host.home / ".rh/envs").glob("[!.]*"))
     with pytest.raises(EnvSetupError, match="could not be sent from here either") as caught:
-        _version(box, rh.env(["tiny==9.9"], name="fails"))
+        version_in(box, rh.env(["tiny==9.9"], name="fails"))
     assert "tiny==9.9" in caught.value.output_tail or "9.9" in str(caught.value)
     assert (caught.value.step, caught.value.host) == ("packages", "env-host")
     broken = rh.env(["tiny==1.0"], name="fails", setup_cmds="echo no such luck; exit 7")
     with pytest.raises(EnvSetupError, match="no such luck") as command:
-        _version(box, broken)
+        version_in(box, broken)
     assert (command.value.step, command.value.exit_code) == ("commands", 7)
     assert sorted(path.name for path in (host.home / ".rh/envs").glob("[!.]*")) == before
-    assert _version(box, "fails") == "1.0"
+    assert version_in(box, "fails") == "1.0"
 
 
 def test_a_python_of_the_host_and_one_that_it_has_not(box: rh.Cluster) -> None:
@@ -205,12 +198,12 @@ def test_several_workers_share_calls_and_each_sees_its_gpu(box: rh.Cluster) -> N
 
 
 def test_the_versions_of_the_host_break_nothing_and_ours_never_win(box: rh.Cluster) -> None:
-    assert _version(box, None, "theirs") == "of the host"
+    assert version_in(box, None, "theirs") == "of the host"
     with pytest.raises(RuntimeError, match="the host has a broken one"):
-        _version(box, None, "cloudpickle")
+        version_in(box, None, "cloudpickle")
     assert box.status().workers
     with pytest.raises(ModuleNotFoundError):
-        _version(box, ["tiny==1.0"], "theirs")
+        version_in(box, ["tiny==1.0"], "theirs")
 
 
 def test_commands_and_programs_run_in_an_env(box: rh.Cluster) -> None:
@@ -224,15 +217,15 @@ def test_commands_and_programs_run_in_an_env(box: rh.Cluster) -> None:
 
 
 def test_packages_are_added_to_an_env_and_to_the_hosts_own(box: rh.Cluster) -> None:
-    assert _version(box, rh.env(["tiny==1.0"], name="grows")) == "1.0"
+    assert version_in(box, rh.env(["tiny==1.0"], name="grows")) == "1.0"
     box.install_packages("needy", env="grows")
-    assert _version(box, "grows", "needy") == "1.0"
+    assert version_in(box, "grows", "needy") == "1.0"
     rh.package("tiny==1.0").to(box, env="plain")
-    assert _version(box, "plain") == "1.0"
-    assert _version(box, "plain", "theirs") == "of the host"
+    assert version_in(box, "plain") == "1.0"
+    assert version_in(box, "plain", "theirs") == "of the host"
     with pytest.raises(EnvSetupError):
         box.install_packages(["tiny==9.9"], env="grows")
-    assert _version(box, "grows", "needy") == "1.0"
+    assert version_in(box, "grows", "needy") == "1.0"
 
 
 def test_an_env_is_removed_and_what_was_pruned_is_made_again(box: rh.Cluster) -> None:
@@ -261,7 +254,7 @@ def test_a_build_that_is_killed_completes_the_next_time(box: rh.Cluster, host: M
 
     def build() -> None:
         try:
-            _version(box, env)
+            version_in(box, env)
         except EnvSetupError as error:
             failed.append(error)
 
@@ -274,7 +267,7 @@ def test_a_build_that_is_killed_completes_the_next_time(box: rh.Cluster, host: M
     assert failed
     assert not host.processes("until [ -e"), "what it has started has ended with it"
     gate.touch()
-    assert _version(box, env) == "1.0"
+    assert version_in(box, env) == "1.0"
     marks = [path for path in (host.home / ".rh/envs").glob("[!.]*")]
     assert all((path / ".runhouse-env.json").exists() for path in marks)
     assert not list((host.home / ".rh/envs").glob(".trash-*"))
@@ -287,7 +280,7 @@ def test_a_private_index_is_used_and_its_password_is_nowhere(
     index.private = True
     try:
         with only_index(index.url):
-            assert _version(box, rh.env(["hidden"], name="private"), "hidden") == "1.0"
+            assert version_in(box, rh.env(["hidden"], name="private"), "hidden") == "1.0"
     finally:
         index.private = False
     shown = capfd.readouterr()
@@ -309,12 +302,12 @@ def test_a_lock_a_file_and_a_project_are_installed(
     )
     (project / "requirements.txt").write_text("tiny == 2.0  # newer\n")
     monkeypatch.chdir(project)
-    assert _version(box, ["./"], "sideways") == "synced"
+    assert version_in(box, ["./"], "sideways") == "synced"
     (project / "src" / "sideways.py").write_text("VERSION = 'edited'\n")
-    assert _version(box, ["./"], "sideways") == "edited"
-    assert _version(box, ["./"]) == "1.0"
-    assert _version(box, "requirements.txt") == "2.0"
-    assert _version(box, "pyproject.toml[more]", "needy") == "1.0"
+    assert version_in(box, ["./"], "sideways") == "edited"
+    assert version_in(box, ["./"]) == "1.0"
+    assert version_in(box, "requirements.txt") == "2.0"
+    assert version_in(box, "pyproject.toml[more]", "needy") == "1.0"
 
 
 def test_an_env_of_a_cluster_is_kept_in_its_record(box: rh.Cluster) -> None:
@@ -335,14 +328,14 @@ def test_the_full_disk_of_a_host_is_told(client: Client, index: Index) -> None:
     spec = dataclasses.replace(default_spec(client), name="full-host", home_size_mb=200)
     with running(client, spec) as machine, client.used_by_this_process():
         full = rh.cluster("full", host="full-host").up()
-        assert _version(full, rh.env(["tiny==1.0"], offline=True)) == "1.0"
+        assert version_in(full, rh.env(["tiny==1.0"], offline=True)) == "1.0"
         fill = "head -c $(($(df --output=avail -k ~ | tail -n 1) - 9000))k /dev/zero >~/filler"
         machine.exec(fill, check=True)
         before = [path.name for path in (machine.home / ".rh/envs").glob("[!.]*")]
         with pytest.raises(EnvSetupError, match="The disk there is full: make room"):
-            _version(full, rh.env(["large"], name="large", offline=True), "large")
+            version_in(full, rh.env(["large"], name="large", offline=True), "large")
         assert [path.name for path in (machine.home / ".rh/envs").glob("[!.]*")] == before
         machine.exec("rm ~/filler", check=True)
-        assert _version(full, rh.env(["large"], name="large", offline=True), "large") == ""
+        assert version_in(full, rh.env(["large"], name="large", offline=True), "large") == ""
         full.stop()
         full.disconnect()

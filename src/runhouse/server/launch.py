@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from runhouse.server.paths import ServerPaths
 
 _LOG_TAIL = 4096
+_LOG_READ = 64 * 1024
+_CRASH = "Fatal Python error: "
 _LOG_LIMIT = 16 * 1024 * 1024
 # Our package and cloudpickle are loaded by their paths, the latter under a name of its own, so that
 # no other ones of these names are taken; our directory stands at the end of sys.path, so that the
@@ -176,7 +178,7 @@ def _tail(path: Path, start: int) -> str:
     """Return the end of a log: whole lines, none from before a worker's own start."""
     try:
         with path.open("rb") as file:
-            begin = file.seek(0, os.SEEK_END) - _LOG_TAIL
+            begin = file.seek(0, os.SEEK_END) - _LOG_READ
             file.seek(max(start, begin))
             text = file.read().decode("utf-8", "replace")
     except OSError:
@@ -188,17 +190,31 @@ def _rest(fd: int) -> str:
     """Return what a dead worker left in a pipe, and close it."""
     os.set_blocking(fd, False)
     try:
-        return os.read(fd, 64 * 1024).decode("utf-8", "replace")
+        return os.read(fd, _LOG_READ).decode("utf-8", "replace")
     except OSError:
         return ""
     finally:
         os.close(fd)
 
 
+def _last_words(text: str) -> str:
+    """Return the end of what a worker wrote; of a crash, the thread that it was in.
+
+    See `faulthandler`, which lists all threads, with the one that has crashed anywhere among them.
+    """
+    before, crash, dump = text.rpartition(_CRASH)
+    if not crash:
+        return text[-_LOG_TAIL:]
+    reason, *threads = dump.split("\n\n")
+    current = [each for each in threads if each.startswith("Current thread ")]
+    told = "\n\n".join([crash + reason, *current])[:_LOG_TAIL]
+    room = _LOG_TAIL - len(told)
+    return before[max(0, len(before) - room) :] + told
+
+
 def death_of(worker: Worker, code: int) -> Death:
     """Tell how a worker has ended, with its last lines; lets go of its pipes."""
     tail = _tail(worker.log_path, worker.log_start) + "".join(_rest(fd) for fd in worker.pipes)
     name = signal.Signals(-code).name if code < 0 else None
-    return Death(
-        worker.pid, None if code < 0 else code, name, tail[-_LOG_TAIL:], tuple(worker.cancelled)
-    )
+    exit_code = None if code < 0 else code
+    return Death(worker.pid, exit_code, name, _last_words(tail), tuple(worker.cancelled))
