@@ -7,7 +7,6 @@ import ctypes
 import importlib.util
 import logging
 import os
-import signal
 import subprocess
 import sys
 import threading
