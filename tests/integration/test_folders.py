@@ -7,9 +7,11 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -241,9 +243,8 @@ def test_what_cannot_be_written_is_told(rig: Rig, data: rh.Folder) -> None:
 # -- in an object store -------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def store() -> Iterator[str]:
-    """Give a bucket of a server that speaks S3."""
+@contextmanager
+def s3_server() -> Iterator[None]:
     server_module = pytest.importorskip("moto.server")
     server = server_module.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
@@ -253,19 +254,42 @@ def store() -> Iterator[str]:
         patch.setenv("AWS_ACCESS_KEY_ID", "test")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        rh.folder("s3://data").mkdir()
-        yield "data"
+        yield
     server.stop()
 
 
-def test_a_folder_in_s3(rig: Rig, data: rh.Folder, store: str, tmp_path: Path) -> None:
-    stored = data.to("s3", path=f"{store}/train set")
+@contextmanager
+def gs_server() -> Iterator[None]:
+    server_module = pytest.importorskip("gcp_storage_emulator.server")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    server = server_module.create_server("127.0.0.1", port, in_memory=True)
+    server.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
+        patch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")  # it would ask Google
+        yield
+    server.stop()
+
+
+@pytest.fixture(scope="module", params=["s3", "gs"])
+def store(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Give a kind of store that is there, with a bucket `data`."""
+    system = str(request.param)
+    with {"s3": s3_server, "gs": gs_server}[system]():
+        for _ in range(2):  # safe to repeat
+            rh.folder(f"{system}://data").mkdir()
+        yield system
+
+
+def test_a_folder_in_a_store(rig: Rig, data: rh.Folder, store: str, tmp_path: Path) -> None:
+    stored = data.to(store, path="data/train set")
     assert stored.copied is not None
     assert stored.copied.files == 4, "a link is the file that it leads to"
     assert stored.ls() == ["a 'quoted' \"name\" *", "link", "run", "sub folder/"]
     again = data.to(stored).copied
     assert again is not None
-    assert (again.files, again.sent_bytes) == (0, 0), "S3's own checksum tells"
+    assert (again.files, again.sent_bytes) == (0, 0), "the store's own checksum tells"
     stored.put({"new/w": "ö"})
     with stored.open("new/w", "r") as file:
         assert file.read() == "ö"
@@ -276,15 +300,15 @@ def test_a_folder_in_s3(rig: Rig, data: rh.Folder, store: str, tmp_path: Path) -
     there = stored.to(rig.one, path="from-s3")
     assert there.get("sub folder/x") == data.get("sub folder/x")
     there.put({"result": "1"})
-    back = there.to("s3", path=f"{store}/results")
+    back = there.to(store, path="data/results")
     assert back.get("result") == b"1"
     assert back.to("here", path=tmp_path / "results").ls() == there.ls()
     stored.rm()
     assert not stored.exists()
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=f"There is no {store}://data/train set"):
         stored.ls()
-    with pytest.raises((rh.SyncError, FileNotFoundError)):
-        data.to("s3", path="no-such-bucket-/x")
+    with pytest.raises(FileNotFoundError, match=f"There is no {store}://no-such-bucket-/x"):
+        data.to(store, path="no-such-bucket-/x")
 
 
 # -- the command line ---------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import importlib
@@ -38,6 +39,7 @@ class ObjectPlace:
         Raises:
             ImportError: What it needs is not installed.
             ValueError: fsspec knows no such system.
+            SyncError: It lacks settings or credentials.
         """
         if self._opened is None:
             fsspec = importlib.import_module("fsspec")
@@ -55,6 +57,8 @@ class ObjectPlace:
                 what = f"'runhouse[{extra}]'" if extra else "what fsspec names"
                 msg = f"{self.system} cannot be used. {error}. Install it with: pip install {what}"
                 raise ImportError(msg) from error
+            except Exception as error:
+                raise self._failure("", error) from error
         return self._opened
 
     @contextlib.contextmanager
@@ -63,14 +67,22 @@ class ObjectPlace:
         files = self._files
         try:
             yield files
-        except (FileNotFoundError, PermissionError, SyncError):
+        except FileNotFoundError as error:
+            msg = (
+                f"There is no {self.system}://{path}. The store says: {error}. Correct the path; "
+                "a bucket that is new is made with mkdir()."
+            )
+            raise FileNotFoundError(msg) from error
+        except (PermissionError, SyncError):
             raise
         except Exception as error:
-            msg = (
-                f"{self.system}://{path} cannot be used. {type(error).__name__}: {error}. "
-                "Check the path, your credentials and the network."
-            )
-            raise SyncError(msg) from error
+            raise self._failure(path, error) from error
+
+    def _failure(self, path: str, error: Exception) -> SyncError:
+        return SyncError(
+            f"{self.system}://{path} cannot be used. {type(error).__name__}: {error}. "
+            "Check the path, your credentials and the network."
+        )
 
     def entries(self, path: str) -> list[Entry]:
         """List a folder."""
@@ -101,7 +113,13 @@ class ObjectPlace:
     def make(self, path: str) -> None:
         """Make a folder; an object store has buckets only, folders are there with their files."""
         with self._told(path) as files:
-            files.makedirs(path, exist_ok=True)
+            if self.system not in _EXTRAS:
+                files.makedirs(path, exist_ok=True)
+                return
+            files.invalidate_cache()
+            bucket = files._strip_protocol(path).strip("/").partition("/")[0]
+            if not files.exists(bucket):
+                files.mkdir(bucket)
 
     def remove(self, path: str, *, recursive: bool) -> None:
         """Remove a file or folder."""
@@ -140,10 +158,8 @@ class ObjectPlace:
         """Tell whether a file here is surely the same, by size and the store's own checksum."""
         if row is None or int(row.get("size") or 0) != file.stat().st_size:
             return False
-        digest = str(row.get("ETag", "")).strip('"')
-        if not digest or "-" in digest:  # uploaded in parts: not a checksum of the whole
-            return False
-        return _md5(file) == digest
+        digest = _md5_of(row)
+        return bool(digest) and _md5(file) == digest
 
     def put(self, file: Path, path: str) -> None:
         """Copy a file of this machine to a path."""
@@ -166,6 +182,19 @@ class ObjectPlace:
             part.replace(file)
         finally:
             part.unlink(missing_ok=True)
+
+
+def _md5_of(row: dict[str, Any]) -> str:
+    """Return the checksum that a store knows of a file, in hexadecimal; nothing where it has none.
+
+    S3 has it as the ETag (https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html), Google
+    and Azure as base64.
+    """
+    kept = row.get("md5Hash") or dict(row.get("content_settings") or {}).get("content_md5")
+    if kept:
+        return (base64.b64decode(kept) if isinstance(kept, str) else bytes(kept)).hex()
+    digest = str(row.get("ETag", "")).strip('"')
+    return "" if "-" in digest else digest  # uploaded in parts: not a checksum of the whole
 
 
 def _md5(file: Path) -> str:
