@@ -161,6 +161,7 @@ def test_ctrl_c_tells_what_exists_and_the_next_ones_go_on(
 
 
 @pytest.mark.last
+@pytest.mark.timeout(900)  # the clusters of all tests are removed after it
 def test_an_api_server_that_dies_in_mid_launch(region: Region, name: str) -> None:
     """Begin a launch, kill the server as soon as there is a machine, and launch again."""
     cluster = rh.ondemand_cluster(name, instance_type="CPU:2")
