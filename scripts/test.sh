@@ -19,6 +19,11 @@ run() {
 
 code=0
 run --numprocesses "${TEST_PROCESSES:-3}" -m "not serial" "$@" || code=$?
+if [ "$code" = 1 ]; then
+    echo "Once more, one by one: a few tests that have failed may have waited for the others."
+    code=0
+    run --last-failed --last-failed-no-failures none --maxfail 10 -m "not serial" "$@" || code=$?
+fi
 # Failed tests (1) do not keep the others from running; being interrupted (2) and the like do.
 if [ "$code" -le 1 ] && grep -rqE --include='test_*.py' 'mark\.serial\b' tests; then
     run -m serial "$@" || code=$?
