@@ -70,6 +70,7 @@ class _Project:
         return time_first_line([sys.executable, "script.py"], wanted, self.root, environment)
 
 
+_PAUSE_S = 1.0
 _AUTHOR = ("-c", "user.name=bench", "-c", "user.email=bench@localhost")
 
 
@@ -127,7 +128,10 @@ def _edits_on_a_host(rounds: int, *, quick: bool) -> tuple[list[float], list[flo
 
 
 def _edits_here(rounds: int) -> list[float]:
-    """Return what it takes from `.to()` after an edit to the result, in a process that goes on."""
+    """Return what it takes from `.to()` after an edit to the result, in a process that goes on.
+
+    Between two edits there is a pause: whoever makes them looks at the result of the last one.
+    """
     taken: list[float] = []
     with (
         tempfile.TemporaryDirectory(prefix="rh-b-") as folder,
@@ -139,6 +143,7 @@ def _edits_here(rounds: int) -> list[float]:
         patch.syspath_prepend(folder)
         code = importlib.import_module("edited_in_bench").answer
         for number in range(rounds):
+            time.sleep(_PAUSE_S)
             file.write_text(f"def answer():\n    return {number}  {'#' * number}\n")
             began = time.perf_counter()
             answer = rh.function(code).to(rh.here)()

@@ -22,7 +22,7 @@ from runhouse import settings
 from runhouse.bootstrap.local_host import server_root
 from runhouse.client.endpoint import Target
 from runhouse.server.control import start_server
-from runhouse.server.daemon import ServerConfig
+from runhouse.server.info import ServerConfig
 from runhouse.version import __version__
 from runhouse.wire.messages import Scope
 from tests.integration import sample, sample_autostop

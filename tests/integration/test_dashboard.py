@@ -33,7 +33,7 @@ from tests.waiting import is_running
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-    from runhouse.server.daemon import ServerConfig
+    from runhouse.server.info import ServerConfig
     from tests.rigs.browser import Scheme, Visit
 
 pytestmark = pytest.mark.timeout(60)

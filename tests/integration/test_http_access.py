@@ -14,7 +14,7 @@ import pytest
 import runhouse as rh
 from runhouse.errors import CallError, InvalidNameError
 from runhouse.server.control import start_server, stop_server
-from runhouse.server.daemon import ServerConfig
+from runhouse.server.info import ServerConfig
 from runhouse.server.paths import ServerPaths
 from runhouse.wire.messages import PROTOCOL
 from tests.integration import sample

@@ -24,7 +24,7 @@ from runhouse.server.control import (
     start_server,
     stop_server,
 )
-from runhouse.server.daemon import ServerConfig, ServerInfo
+from runhouse.server.info import ServerConfig, ServerInfo
 from runhouse.server.paths import ServerPaths
 from runhouse.server.unix_http import UnixHTTPConnection
 from tests.waiting import wait_until

@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 import runhouse as rh
 from runhouse.server.control import running_server, start_server, stop_server
-from runhouse.server.daemon import ServerConfig
+from runhouse.server.info import ServerConfig
 from runhouse.server.paths import ServerPaths
 from tests.integration import sample
 from tests.rigs.browser import Visit, running_browser

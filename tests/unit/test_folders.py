@@ -180,8 +180,8 @@ def test_what_a_store_knows_to_be_the_same_is_not_sent(tmp_path: Path) -> None:
 
 
 def test_a_store_that_cannot_be_used() -> None:
-    with pytest.raises(ImportError, match=r"pip install 'runhouse\[gs\]'"):
-        rh.folder("gs://bucket/x").ls()
+    with pytest.raises(ImportError, match=r"pip install 'runhouse\[azure\]'"):
+        rh.folder("abfs://bucket/x").ls()
     with pytest.raises(ValueError, match="There is no system 'moon'"):
         rh.folder("moon://bucket/x").ls()
     with pytest.raises(FileNotFoundError):

@@ -15,7 +15,7 @@ import pytest
 
 from runhouse.bootstrap.probe import HostFacts, check_python, check_writable, probe
 from runhouse.errors import BootstrapError, HostNotWritableError, NoUsablePythonError
-from runhouse.server.daemon import ServerInfo
+from runhouse.server.info import ServerInfo
 from tests.rigs.bare_host import BareHost, Done, interpreter, make_bare_host
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from runhouse.files import PLAINLY, Copying
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from runhouse.server.daemon import ServerInfo
+    from runhouse.server.info import ServerInfo
     from runhouse.ssh.project import Listing
     from runhouse.ssh.sync import SyncReport
 

@@ -22,7 +22,7 @@ from runhouse.client.endpoint import ended
 from runhouse.errors import SettingsError, SyncError
 from runhouse.files import PLAINLY, Copying
 from runhouse.server.control import log_tail, running_server, start_server, stop_server
-from runhouse.server.daemon import ServerConfig, ServerInfo
+from runhouse.server.info import ServerConfig, ServerInfo
 from runhouse.server.paths import ServerPaths
 from runhouse.ssh.project import list_project
 from runhouse.ssh.sync import SyncReport, report

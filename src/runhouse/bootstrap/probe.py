@@ -10,7 +10,7 @@ from importlib.resources import files
 
 from runhouse.bootstrap.host import Completed
 from runhouse.errors import BootstrapError, HostNotWritableError, NoUsablePythonError
-from runhouse.server.daemon import ServerInfo
+from runhouse.server.info import ServerInfo
 
 _BEGIN, _END = "--- runhouse probe begin ---", "--- runhouse probe end ---"
 # The runtime, its byte code and some logs.

@@ -11,7 +11,9 @@ import csv
 import gzip
 import hashlib
 import io
+import os
 import sys
+import sysconfig
 import tarfile
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, distribution
@@ -50,7 +52,7 @@ _LEFT_OUT = frozenset(
 )
 _COMPILED = (".so", ".pyd", ".dylib")
 _MARK = ".complete"
-_ARCHIVES_KEPT = 3
+_KEPT = 3
 
 Files = dict[str, Path]
 """Place in the runtime -> path here."""
@@ -65,8 +67,13 @@ def _is_wanted(path: str) -> bool:
 
 def _tree(folder: Path, below: Path) -> Files:
     """Return the files of a folder, named from another one above it."""
-    named = {path.relative_to(below).as_posix(): path for path in folder.rglob("*")}
-    return {name: path for name, path in named.items() if _is_wanted(name) and path.is_file()}
+    found: Files = {}
+    for place, folders, names in os.walk(folder):
+        folders[:] = [each for each in folders if each not in _LEFT_OUT]
+        base = Path(place)
+        prefix = "" if base == below else base.relative_to(below).as_posix() + "/"
+        found |= {prefix + name: base / name for name in names if _is_wanted(prefix + name)}
+    return found
 
 
 def _package(name: str) -> tuple[dict[str, str], Path]:
@@ -133,6 +140,7 @@ def digest() -> str:
     """Return a short digest of the runtime's content, which is alike wherever the content is.
 
     Our own files are read; for the others, the hashes that their installer recorded are enough.
+    It is kept, for as long as no file of ours has another time and nothing was installed.
 
     Raises:
         RunhouseError: A package is missing, or cannot be sent to hosts.
@@ -140,8 +148,36 @@ def digest() -> str:
     root = _unpacked()
     if root is not None:
         return root.name
-    whole = hashlib.sha256()
     own = _tree(_OWN, _OWN.parent)
+    folder = settings.load().home / "cache"
+    kept = folder / f"digest-{_state(own)}"
+    with contextlib.suppress(OSError):
+        return kept.read_text("ascii")
+    found = _digest_of(own)
+    with contextlib.suppress(OSError):  # as below
+        write_private(kept, found.encode("ascii"))
+        _leave_newest(folder, "digest-*")
+    return found
+
+
+def _state(own: Files) -> str:
+    """Return what changes when a file of ours is written, or when a package comes or goes."""
+    packages = {place for place in sys.path if place.endswith("-packages")}
+    places = [Path(place) for place in sorted({*packages, sysconfig.get_path("purelib")})]
+    facts = [(path, path.stat()) for path in (*own.values(), *filter(Path.is_dir, places))]
+    told = sorted((str(path), each.st_size, each.st_mtime_ns) for path, each in facts)
+    return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
+
+
+def _leave_newest(folder: Path, pattern: str) -> None:
+    """Delete all but a few of the files that were kept."""
+    kept = sorted(folder.glob(pattern), key=lambda path: path.stat().st_mtime_ns)
+    for old in kept[:-_KEPT]:
+        old.unlink(missing_ok=True)
+
+
+def _digest_of(own: Files) -> str:
+    whole = hashlib.sha256()
     for name in sorted(own):
         content = own[name].read_bytes()
         whole.update(f"{name} {len(content)}\n".encode())
@@ -165,9 +201,7 @@ def archive() -> bytes:
     data = _build()
     with contextlib.suppress(OSError):  # a home that cannot be written to costs time only
         write_private(kept, data)
-        built = sorted(folder.glob("runtime-*.tar.gz"), key=lambda path: path.stat().st_mtime_ns)
-        for old in built[:-_ARCHIVES_KEPT]:
-            old.unlink(missing_ok=True)
+        _leave_newest(folder, "runtime-*.tar.gz")
     return data
 
 

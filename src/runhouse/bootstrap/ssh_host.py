@@ -7,6 +7,7 @@ import shlex
 import socket
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from importlib.resources import files
@@ -26,13 +27,13 @@ from runhouse.errors import (
 )
 from runhouse.files import PLAINLY, Copying, private_directory, write_private
 from runhouse.server.control import ExitCode
-from runhouse.server.daemon import ServerConfig, ServerInfo, exclusive
+from runhouse.server.info import ServerConfig, ServerInfo, exclusive
 from runhouse.ssh.command import quote
 from runhouse.ssh.host_paths import remote_path
 from runhouse.ssh.mount import Mount
 from runhouse.ssh.repository import current_branch
 from runhouse.ssh.session import Session
-from runhouse.ssh.sync import SyncReport, mirror_project
+from runhouse.ssh.sync import SyncReport, list_project, mirror_project
 from runhouse.ssh.target import Target
 from runhouse.version import __version__
 
@@ -345,7 +346,9 @@ class SshHost:
         Each branch has a copy of its own, so that what runs there keeps its code when another
         branch is checked out. A new copy takes what is the same from the one before.
         """
-        self._ready()
+        with ThreadPoolExecutor(1) as pool:
+            listing = pool.submit(list_project, root)  # while the host is asked about itself
+            self._ready()
         identity = f"{socket.gethostname()}\0{self._settings.home}\0{root}"
         name = f"{root.name or 'root'}-{_digest(identity)}"
         branch = current_branch(root)
@@ -361,6 +364,7 @@ class SshHost:
                 python=self.python(),
                 like=before if before != copy else None,
                 dry_run=dry_run,
+                listing=listing.result(),
             )
             if not dry_run and copy != before:
                 write_private(last, copy.encode())

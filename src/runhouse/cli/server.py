@@ -13,7 +13,7 @@ from runhouse.cli.clusters import show_status
 from runhouse.cli.output import Exit, JsonOption, print_json, print_line, told
 from runhouse.clusters.status import read_status
 from runhouse.server.control import running_server, server_status, start_server, stop_server
-from runhouse.server.daemon import ServerConfig
+from runhouse.server.info import ServerConfig
 from runhouse.server.paths import ServerPaths
 from runhouse.version import __version__
 

@@ -11,6 +11,7 @@ import re
 import secrets
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import PurePosixPath
@@ -140,9 +141,11 @@ class Calls:
         Returns:
             The target, and the project's directory on the host (empty for none).
         """
-        placed = [self.host.place(root)] if root is not None else []
+        with ThreadPoolExecutor(1) as pool:
+            others = pool.submit(companions, root, tuple(modules))  # while the project is copied
+            placed = [self.host.place(root)] if root is not None else []
         imports: list[str] = []
-        for other in companions(root, modules):
+        for other in others.result():
             placed.append(self.host.place(other.root))
             base = PurePosixPath(placed[-1].directory)
             imports += [str(base / top) for top in other.import_roots]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import sys
 from dataclasses import dataclass
@@ -119,7 +120,14 @@ def _is_source(path: Path, root: Path) -> bool:
 
 @lru_cache(maxsize=4096)
 def _resolved(file: str) -> Path:
-    return Path(file).resolve()
+    folder, name = os.path.split(file)
+    path = Path(_resolved_folder(folder), name)
+    return path.resolve() if path.is_symlink() else path
+
+
+@lru_cache(maxsize=1024)
+def _resolved_folder(folder: str) -> str:
+    return os.path.realpath(folder)
 
 
 @lru_cache(maxsize=4096)

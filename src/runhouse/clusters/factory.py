@@ -7,7 +7,7 @@ import difflib
 import inspect
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from runhouse.clusters.byo import ByoCluster
 from runhouse.clusters.cloud import Wanted
@@ -15,14 +15,15 @@ from runhouse.clusters.cluster import Cluster
 from runhouse.clusters.here import here
 from runhouse.clusters.job_definition import JobDefinition
 from runhouse.clusters.local import LOCAL_NAME, LocalCluster
-from runhouse.clusters.on_demand import OnDemandCluster
-from runhouse.clusters.sagemaker import SageMakerCluster
 from runhouse.errors import ClusterNotFoundError
+from runhouse.registry import kinds
 
 if TYPE_CHECKING:
     from runhouse.clusters.cloud import Stops
     from runhouse.clusters.env_use import EnvLike
     from runhouse.clusters.job_definition import ConnectBy
+    from runhouse.clusters.on_demand import OnDemandCluster
+    from runhouse.clusters.sagemaker import SageMakerCluster
 
 Creds = Mapping[str, Any]
 _LOCAL_HOSTS = ("localhost", "local")
@@ -182,11 +183,13 @@ def ondemand_cluster(
         "sky_kwargs": sky_kwargs,
     }
     others = (autostop_mins, env, python)
+    # By its name: whoever has hosts of their own does not wait for it to be loaded.
+    kind = cast("type[OnDemandCluster]", kinds.resolve("on-demand"))
     if autostop == "down" and all(value is None for value in (*asked.values(), *others)):
-        return OnDemandCluster.find(name)
+        return kind.find(name)
     del dryrun
     wanted = Wanted.checked(**asked)
-    return OnDemandCluster(name, wanted, autostop_mins, autostop, env=env, python=python)
+    return kind(name, wanted, autostop_mins, autostop, env=env, python=python)
 
 
 def sagemaker_cluster(
@@ -287,13 +290,14 @@ def sagemaker_cluster(
         with contextlib.suppress(ClusterNotFoundError):
             return _saved_job(name)
     del dryrun
-    return SageMakerCluster(name, JobDefinition.checked(**asked), env=env, python=python)
+    kind = cast("type[SageMakerCluster]", kinds.resolve("sagemaker"))
+    return kind(name, JobDefinition.checked(**asked), env=env, python=python)
 
 
 def _saved_job(name: str) -> SageMakerCluster:
     saved = Cluster.from_name(name)
-    if isinstance(saved, SageMakerCluster):
-        return saved
+    if saved.kind == "sagemaker":
+        return cast("SageMakerCluster", saved)
     msg = (
         f"The saved cluster {name!r} is not one of SageMaker. Its kind is {saved.kind}. "
         f"Load it with runhouse.cluster({name!r})."

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from runhouse import settings
 from runhouse.files import make_private_directory, write_private
-from runhouse.server.daemon import exclusive
+from runhouse.server.info import exclusive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -19,7 +19,7 @@ from runhouse.server.control import (
     start_server,
     stop_server,
 )
-from runhouse.server.daemon import ServerConfig
+from runhouse.server.info import ServerConfig
 from runhouse.server.paths import ServerPaths
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
-import logging
 import os
 import re
 import select
@@ -20,7 +18,7 @@ from pathlib import Path
 
 from runhouse.errors import ServerBusyError, ServerStartError
 from runhouse.files import private_directory
-from runhouse.server.daemon import Daemon, ServerConfig, ServerInfo, exclusive, is_locked
+from runhouse.server.info import ServerConfig, ServerInfo, exclusive, is_locked
 from runhouse.server.paths import ServerPaths
 from runhouse.server.unix_http import UnixHTTPConnection
 
@@ -124,7 +122,7 @@ def _start(config: ServerConfig, paths: ServerPaths) -> ServerInfo:
             paths.log.replace(paths.log.with_suffix(".log.1"))
     ready_read, ready_write = os.pipe()
     log_fd = os.open(paths.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    imports = f"import sys; sys.path[:] = {sys.path!r}; from runhouse.server.control import serve"
+    imports = f"import sys; sys.path[:] = {sys.path!r}; from runhouse.server.daemon import serve"
     server = [sys.executable, "-c", f"{imports}; serve()"]
     try:
         # The shell ends at once, so the server is nobody's child and leaves no zombie behind.
@@ -179,24 +177,3 @@ def stop_server(paths: ServerPaths, timeout_s: float = 10.0) -> bool:
         time.sleep(_POLL_S)
     paths.info.unlink(missing_ok=True)
     return True
-
-
-def serve() -> None:
-    """Be the server process (see `_start`)."""
-    config = ServerConfig(**json.loads(sys.argv[1]))
-    ready_fd = int(sys.argv[2])
-    os.set_inheritable(ready_fd, False)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    paths = ServerPaths(Path(config.root))
-
-    def ready(info: ServerInfo) -> None:
-        os.write(ready_fd, json.dumps(asdict(info)).encode() + b"\n")
-        os.close(ready_fd)
-
-    async def run() -> None:
-        await Daemon(config).run(ready)
-
-    with exclusive(paths.lock):
-        asyncio.run(run())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import json
 import logging
 import os
@@ -14,9 +13,9 @@ import signal
 import socket
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from runhouse import extras
 from runhouse.files import write_private
@@ -26,6 +25,7 @@ from runhouse.server.data import DataSocket
 from runhouse.server.envs import Bindings
 from runhouse.server.history import History
 from runhouse.server.index import Index
+from runhouse.server.info import ServerConfig, ServerInfo, exclusive
 from runhouse.server.journals import Journals
 from runhouse.server.keys import Keys
 from runhouse.server.launch import Launcher
@@ -35,75 +35,13 @@ from runhouse.server.runs import Runs
 from runhouse.server.workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 
 _BACKLOG = 1024
 _IDLE_CHECK_S = 1.0
 _DAY_S = 24 * 3600.0
-
-
-@dataclass(frozen=True, slots=True)
-class ServerConfig:
-    """Hold what a server is started with.
-
-    Attributes:
-        root: Directory of its files.
-        version: Version of runhouse that it runs.
-        digest: Digest of the runtime that it was started from.
-        python: Interpreter of workers, or empty for the server's own.
-        start_timeout_s: Longest wait for a worker to start.
-        idle_s: Ends itself after this long with nobody connected and nothing running; 0: never.
-        port: TCP port on 127.0.0.1 on which HTTP is served as well; 0: none.
-        keep_runs_days: How long recorded runs are kept after their end.
-        minute_s: How long a minute of autostop is; tests shorten it.
-        autostop: A new autostop setting, as `PUT /autostop` takes it; None keeps the one before.
-    """
-
-    root: str
-    version: str
-    digest: str = ""
-    python: str = ""
-    start_timeout_s: float = 30.0
-    idle_s: float = 0.0
-    port: int = 0
-    keep_runs_days: float = 30.0
-    minute_s: float = 60.0
-    autostop: dict[str, Any] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ServerInfo:
-    """Hold what a client needs to know about a running server.
-
-    Attributes:
-        pid: Its process id.
-        server_id: Made anew at every start.
-        host_id: Made once for this host and user.
-        version: Version of runhouse.
-        digest: Digest of its runtime.
-        python: Its interpreter.
-        python_version: That interpreter's version, for example `"3.11.7"`.
-        data: Path of the data socket.
-        http: Path of the HTTP socket.
-        hostname: The host's own name.
-        platform: Kernel and machine, for example `"Linux x86_64"`.
-        started_at: Seconds since the epoch.
-    """
-
-    pid: int
-    server_id: str
-    host_id: str
-    version: str
-    digest: str
-    python: str
-    python_version: str
-    data: str
-    http: str
-    hostname: str
-    platform: str
-    started_at: float
 
 
 def listen(path: Path) -> socket.socket:
@@ -293,20 +231,22 @@ def _host_id(path: Path) -> str:
     return made
 
 
-@contextlib.contextmanager
-def exclusive(path: Path) -> Iterator[None]:
-    """Hold the lock of a file; wait for it."""
-    with path.open("a", encoding="ascii") as file:
-        path.chmod(0o600)
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+def serve() -> None:
+    """Be the server process (see `control.start_server`)."""
+    config = ServerConfig(**json.loads(sys.argv[1]))
+    ready_fd = int(sys.argv[2])
+    os.set_inheritable(ready_fd, False)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    paths = ServerPaths(Path(config.root))
 
+    def ready(info: ServerInfo) -> None:
+        os.write(ready_fd, json.dumps(asdict(info)).encode() + b"\n")
+        os.close(ready_fd)
 
-def is_locked(path: Path) -> bool:
-    """Tell whether a process holds the lock of a file; several may ask at once."""
-    with path.open("a", encoding="ascii") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        return False
+    async def run() -> None:
+        await Daemon(config).run(ready)
+
+    with exclusive(paths.lock):
+        asyncio.run(run())

@@ -68,7 +68,13 @@ class Launcher:
         self._pickler = find_cloudpickle()
 
     async def start(
-        self, env: str, scope: Scope, binding: Binding | None = None, gpus: Sequence[int] = ()
+        self,
+        env: str,
+        scope: Scope,
+        binding: Binding | None = None,
+        gpus: Sequence[int] = (),
+        *,
+        spare: bool = False,
     ) -> Worker:
         """Start a process; it is not ready yet.
 
@@ -77,6 +83,7 @@ class Launcher:
             scope: The code that it is for.
             binding: What the env is; None: the host's own interpreter.
             gpus: The GPUs that it is to see, if the binding says how many.
+            spare: Whether it is to wait until it is told which code it is for.
 
         Raises:
             WorkerStartError: The interpreter cannot be run.
@@ -97,6 +104,7 @@ class Launcher:
             "stdout_fd": out_read,
             "stderr_fd": err_read,
             "log_fd": log_fd,
+            "spare": spare,
         }
         try:
             process = await asyncio.create_subprocess_exec(
@@ -109,7 +117,7 @@ class Launcher:
                 | {
                     "RH_WORKER_ID": worker_id,
                     "RH_ENV": env,
-                    "RH_SCOPE": json.dumps(_with_imports(scope, binding).to_meta()),
+                    "RH_SCOPE": json.dumps(with_imports(scope, binding).to_meta()),
                 },
                 # It holds the lock of its env's mark for as long as it lives.
                 pass_fds=(theirs.fileno(), out_read, err_read, log_fd, *_given(mark)),
@@ -149,7 +157,7 @@ def _given(descriptor: int | None) -> tuple[int, ...]:
     return () if descriptor is None else (descriptor,)
 
 
-def _with_imports(scope: Scope, binding: Binding | None) -> Scope:
+def with_imports(scope: Scope, binding: Binding | None) -> Scope:
     """Return a scope with the directories that its env adds."""
     if binding is None or not binding.imports:
         return scope

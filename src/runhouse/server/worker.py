@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 class WorkerSilentError(Exception):
     """Report a worker that has ended, or does not answer in time."""
+
+
+Place = tuple[str, str, int]
+"""Env, project, and which one of the workers that share its calls."""
 
 
 @dataclass(slots=True)
@@ -161,6 +166,13 @@ class Worker:
         for future in self._asked.values():
             if not future.done():
                 future.set_exception(WorkerSilentError(f"The worker {self.pid} has ended."))
+
+    def discard(self) -> None:
+        """End a process that nobody has used, and let go of what was between it and the server."""
+        self.kill()
+        self.ended()
+        for fd in self.pipes:
+            os.close(fd)
 
     def kill(self) -> None:
         """End the process at once."""

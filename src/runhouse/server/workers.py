@@ -11,17 +11,15 @@ from typing import TYPE_CHECKING, Any
 from runhouse.errors import WorkerStartError
 from runhouse.server import gpus
 from runhouse.server.launch import Launcher, death_of
+from runhouse.server.spares import Spares
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
     from runhouse.server.envs import Binding, Bindings
-    from runhouse.server.worker import Worker
+    from runhouse.server.worker import Place, Worker
     from runhouse.wire.messages import Death, Limits, Scope
-
-Place = tuple[str, str, int]
-"""Env, project, and which one of the workers that share its calls."""
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +40,7 @@ class Workers:
     def __init__(self, launcher: Launcher, bindings: Bindings) -> None:
         """Store what starts processes, and what is known about envs."""
         self._launcher = launcher
+        self._spares = Spares(launcher)
         self._bindings = bindings
         self._alive: dict[str, Worker] = {}
         self._current: dict[Place, Worker] = {}
@@ -88,6 +87,7 @@ class Workers:
         project = scope.project or self._some_project(env, scope.python)
         key = (env, project, self._slot(env, project, binding))
         async with self._locks.setdefault(key, asyncio.Lock()):
+            edited = False
             worker = self._current.get(key)
             if worker is not None and not worker.dead.is_set():
                 same_code = scope.generation in ("", worker.scope.generation)
@@ -96,9 +96,12 @@ class Workers:
                 if same_code and same_python and same_env:
                     return worker
                 self._retire(worker)
-            worker = await self._start(env, scope, binding, timeout_s)
+                edited = same_python and same_env
+            worker = await self._start(key, scope, binding, timeout_s)
             worker.slot = key[2]
             self._current[key] = worker
+            if edited and not worker.gpus:
+                self._spares.prepare(key, scope, binding)
             return worker
 
     def sharing(self, worker: Worker) -> int:
@@ -147,11 +150,14 @@ class Workers:
         return gpus.choose(binding.gpus, await gpus.count_gpus(), taken, env)
 
     async def _start(
-        self, env: str, scope: Scope, binding: Binding | None, timeout_s: float
+        self, place: Place, scope: Scope, binding: Binding | None, timeout_s: float
     ) -> Worker:
-        """Start a worker process and wait until it is ready."""
-        visible = await self._gpus(env, binding)
-        worker = await self._launcher.start(env, scope, binding, visible)
+        """Start a worker process, or take one that waits, until it is ready."""
+        env = place[0]
+        worker = self._spares.take(place, scope, binding)
+        if worker is None:
+            visible = await self._gpus(env, binding)
+            worker = await self._launcher.start(env, scope, binding, visible)
         self._alive[worker.id] = worker
         asyncio.get_running_loop().add_reader(worker.control, self._read, worker)
         watcher = asyncio.create_task(self._watch(worker))
@@ -269,6 +275,7 @@ class Workers:
         place = (worker.env, worker.scope.project, worker.slot)
         if self._current.get(place) is worker:
             del self._current[place]
+            self._spares.discard(place)
         for tell in self.on_death:
             tell(worker, death)
         worker.dead.set()
@@ -278,6 +285,7 @@ class Workers:
 
     async def stop_all(self) -> None:
         """End all workers: ask, wait a little, then kill."""
+        self._spares.close()
         workers = self.alive()
         for worker in workers:
             worker.tell({"op": "stop"})

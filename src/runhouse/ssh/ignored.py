@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from runhouse.ssh.repository import ignored_by_git
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     import pathspec
@@ -77,6 +76,7 @@ class _Patterns:
         self._root = root
         self._name = name
         self._specs: dict[str, pathspec.GitIgnoreSpec | None] = {}
+        self._chains: dict[str, list[tuple[int, pathspec.GitIgnoreSpec]]] = {}
 
     def verdict(self, path: str, is_folder: bool) -> bool | None:
         """Return whether a path is to be left out or taken along, or None when nothing says so."""
@@ -93,14 +93,15 @@ class _Patterns:
             pattern.include is False for _, spec in self._above(path) for pattern in spec.patterns
         )
 
-    def _above(self, path: str) -> Iterator[tuple[int, pathspec.GitIgnoreSpec]]:
-        """Give the patterns that are about a path, the nearest first, and where theirs begins."""
-        cut = len(path)
-        while cut > 0:
-            cut = path.rfind("/", 0, cut)
-            spec = self._spec(path[: cut + 1])
-            if spec is not None:
-                yield cut + 1, spec
+    def _above(self, path: str) -> list[tuple[int, pathspec.GitIgnoreSpec]]:
+        """Return the patterns that are about a path, the nearest first, and where theirs begins."""
+        folder = path[: path.rfind("/") + 1]
+        chain = self._chains.get(folder)
+        if chain is None:
+            spec = self._spec(folder)
+            own = [(len(folder), spec)] if spec is not None else []
+            chain = self._chains[folder] = own + (self._above(folder[:-1]) if folder else [])
+        return chain
 
     def _spec(self, folder: str) -> pathspec.GitIgnoreSpec | None:
         if folder not in self._specs:

@@ -6,7 +6,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from runhouse.errors import SyncError
 from runhouse.ssh.ignored import Ignored, Verdict
@@ -31,9 +31,8 @@ TOOL_FOLDERS = (
 _ENVIRONMENT_MARKS = ("pyvenv.cfg", "conda-meta")
 
 
-@dataclass(frozen=True, slots=True)
-class FileEntry:
-    """Describe one file of a project.
+class FileEntry(NamedTuple):
+    """Describe one file of a project; a tuple, since projects have thousands of them.
 
     Attributes:
         path: Its path from the root, with slashes.
@@ -66,12 +65,9 @@ class Listing:
     @property
     def generation(self) -> str:
         """Return a digest that changes when a Python source file has changed."""
-        digest = hashlib.sha256()
-        for file in self.files:
-            if file.path.endswith(".py"):
-                line = f"{file.path}\0{file.size_bytes}\0{file.mtime_ns}\n"
-                digest.update(line.encode("utf-8", "surrogateescape"))
-        return digest.hexdigest()[:16]
+        sources = [file for file in self.files if file.path.endswith(".py")]
+        text = "".join(f"{path}\0{size}\0{mtime_ns}\n" for path, size, mtime_ns in sources)
+        return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
     def largest_folders(self, count: int = 5) -> tuple[tuple[str, int], ...]:
         """Return the folders with the most bytes in them, as (path, bytes), largest first.
@@ -125,7 +121,7 @@ def list_project(root: Path) -> Listing:
             "Make it readable, or leave it out with .gitignore."
         )
         raise SyncError(msg) from error
-    files.sort(key=lambda file: file.path)
+    files.sort()
     total = sum(file.size_bytes for file in files)
     return Listing(root, tuple(files), tuple(sorted(ignored)), total)
 

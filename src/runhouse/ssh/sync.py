@@ -189,6 +189,7 @@ def mirror_project(
     python: str | None = None,
     like: str | None = None,
     dry_run: bool = False,
+    listing: Listing | None = None,
 ) -> Mirrored:
     """Make a directory on the host the same as a project here.
 
@@ -202,6 +203,7 @@ def mirror_project(
         python: A Python >= 3.10 on the host, used where there is no rsync.
         like: A directory beside `dest` that may have the same files, which are taken from there.
         dry_run: Whether to copy nothing, and only say what would be.
+        listing: What the project consists of, where that is known already.
 
     Raises:
         ConnectError: There is no connection.
@@ -210,7 +212,7 @@ def mirror_project(
     """
     started = time.monotonic()
     remote = remote_path(dest)
-    listing = list_project(root)
+    listing = listing or list_project(root)
     if not dry_run:
         check_size(listing, session.settings)
     excludes = [f"{name}/" for name in TOOL_FOLDERS] + [anchored(path) for path in listing.ignored]

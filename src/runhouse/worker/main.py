@@ -176,6 +176,14 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def _wait_for_code(server: socket.socket) -> None:
+    """Wait until the server says which code this process is for; end with the server."""
+    received = control.receive(server)
+    if received is None:
+        os._exit(0)
+    os.environ["RH_SCOPE"] = json.dumps(received[0]["scope"])
+
+
 def main() -> None:
     """Run a worker; the server gives its set-up as one JSON argument."""
     config = json.loads(sys.argv[1])
@@ -186,6 +194,8 @@ def main() -> None:
     pipes: dict[int, StreamName] = {config["stdout_fd"]: "stdout", config["stderr_fd"]: "stderr"}
     for fd in (config["control_fd"], config["log_fd"], *pipes):
         os.set_inheritable(fd, False)
+    if config["spare"]:
+        _wait_for_code(server)
     sys.path[0:1] = []  # the "" of `python -c`: the current directory is no place for code
     worker = Worker(server)
     inside.enter(worker.inside)
