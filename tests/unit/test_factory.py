@@ -9,7 +9,7 @@ import pytest
 
 import runhouse as rh
 from runhouse.clusters.byo import ByoCluster
-from runhouse.clusters.factory import find_cluster
+from runhouse.clusters.here import find_cluster
 from runhouse.clusters.local import LocalCluster
 from runhouse.errors import ClusterNotFoundError, InvalidNameError
 

@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from hashlib import sha256
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, cast
 
@@ -31,7 +30,7 @@ from runhouse.server.info import ServerConfig, ServerInfo, exclusive
 from runhouse.ssh.command import quote
 from runhouse.ssh.host_paths import remote_path
 from runhouse.ssh.mount import Mount
-from runhouse.ssh.repository import current_branch
+from runhouse.ssh.repository import copy_names
 from runhouse.ssh.session import Session
 from runhouse.ssh.sync import SyncReport, list_project, mirror_project
 from runhouse.ssh.target import Target
@@ -349,10 +348,7 @@ class SshHost:
         with ThreadPoolExecutor(1) as pool:
             listing = pool.submit(list_project, root)  # while the host is asked about itself
             self._ready()
-        identity = f"{socket.gethostname()}\0{self._settings.home}\0{root}"
-        name = f"{root.name or 'root'}-{_digest(identity)}"
-        branch = current_branch(root)
-        copy = f"{name}-{_digest(branch)}" if branch else name
+        name, copy = copy_names(root, self._settings.home)
         notes = private_directory(self._settings.home / "sync")
         last = notes / f"{name}.{self.host}.last"
         with exclusive(notes / f"{name}.{self.host}.lock"):  # two scripts may start at once
@@ -388,10 +384,6 @@ class SshHost:
     def mount(self, remote: str, folder: Path) -> Mount:
         """Show a folder of the host in one of this machine, until closed."""
         return Mount(self._reach(), remote_path(remote), folder)
-
-
-def _digest(text: str) -> str:
-    return sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:8]
 
 
 def _last_json(text: str) -> dict[str, Any] | None:

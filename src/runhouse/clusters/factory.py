@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, cast
 from runhouse.clusters.byo import ByoCluster
 from runhouse.clusters.cloud import Wanted
 from runhouse.clusters.cluster import Cluster
-from runhouse.clusters.here import here
 from runhouse.clusters.job_definition import JobDefinition
 from runhouse.clusters.local import LOCAL_NAME, LocalCluster
 from runhouse.errors import ClusterNotFoundError
@@ -383,21 +382,3 @@ def _unknown(kwargs: Mapping[str, Any]) -> TypeError:
         f"cluster() got arguments that it does not know: {', '.join(hints)}. "
         f"It takes {', '.join(known)}. Correct or remove them."
     )
-
-
-def find_cluster(given: Cluster | str) -> Cluster:
-    """Return a cluster, or load the one of a name.
-
-    Raises:
-        TypeError: It is neither.
-        ClusterNotFoundError: No cluster is saved under the name.
-    """
-    if isinstance(given, Cluster):
-        return given
-    if isinstance(given, str):
-        return here if given in ("here", LOCAL_NAME) else Cluster.from_name(given)
-    msg = (
-        f"{given!r} is not a cluster. It is of type {type(given).__name__}. "
-        "Pass what runhouse.cluster() returned, or the name of a saved cluster."
-    )
-    raise TypeError(msg)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from runhouse.client.endpoint import Target
 from runhouse.client.reference import Reference
 from runhouse.clusters.calls import new_key
-from runhouse.clusters.factory import find_cluster
+from runhouse.clusters.here import find_cluster
 from runhouse.errors import ObjectNotFoundError
 from runhouse.proxies.attributes import LocalClass, RemoteAttributes
 from runhouse.proxies.callee import NO_OPTIONS

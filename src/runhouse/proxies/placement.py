@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from runhouse.client.endpoint import Target
 from runhouse.clusters.calls import Arguments, CallOptions, Calls, call_options
 from runhouse.clusters.env_use import EnvUse
-from runhouse.clusters.factory import find_cluster
+from runhouse.clusters.here import find_cluster
 from runhouse.errors import ClusterLostError, ObjectNotFoundError
 from runhouse.proxies.source import Source, find_source, source_of_name
 

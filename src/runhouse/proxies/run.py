@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runhouse.clusters.factory import find_cluster
+from runhouse.clusters.here import find_cluster
 
 if TYPE_CHECKING:
     from runhouse.client.run import Run

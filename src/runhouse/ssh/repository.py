@@ -1,9 +1,11 @@
-"""What git says of a project: what it ignores, and which branch is checked out."""
+"""What git says of a project: what it ignores, which branch is checked out, and so its names."""
 
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -38,3 +40,20 @@ def _git(root: Path, *words: str) -> bytes | None:
     except FileNotFoundError:
         return None
     return None if answer.returncode else answer.stdout
+
+
+def copy_names(root: Path, home: Path) -> tuple[str, str]:
+    """Return what a project's copies on hosts are called: in general, and that of its branch.
+
+    Args:
+        root: The project's directory; another user's or another machine's has other copies.
+        home: Where this user's files of runhouse are.
+    """
+    identity = f"{socket.gethostname()}\0{home}\0{root}"
+    name = f"{root.name or 'root'}-{_digest(identity)}"
+    branch = current_branch(root)
+    return name, f"{name}-{_digest(branch)}" if branch else name
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:8]
