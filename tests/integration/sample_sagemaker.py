@@ -79,6 +79,10 @@ class Estimator:
         """Return them as they were given."""
         return {"epochs": 3, "name": "a b"}
 
+    def enable_network_isolation(self) -> bool:
+        """Return whether the container has no network; a method there, too."""
+        return False
+
 
 def trainer(directory: Path, command: str) -> Any:
     """Return what has what a `ModelTrainer` of version 3 has."""

@@ -50,6 +50,11 @@ def test_an_estimator_of_version_2_is_read(tmp_path: Path) -> None:
         max_wait=120,
         keep_alive_period_in_seconds=90,
         output_path="s3://out/",
+        checkpoint_s3_uri="s3://kept/",
+        checkpoint_local_path="/opt/ml/checkpoints",
+        max_retry_attempts=2,
+        encrypt_inter_container_traffic=True,
+        enable_network_isolation=lambda: False,
     )
     assert read(given) == {
         "request": {
@@ -72,6 +77,9 @@ def test_an_estimator_of_version_2_is_read(tmp_path: Path) -> None:
             },
             "VpcConfig": {"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]},
             "OutputDataConfig": {"S3OutputPath": "s3://out/"},
+            "CheckpointConfig": {"S3Uri": "s3://kept/", "LocalPath": "/opt/ml/checkpoints"},
+            "RetryStrategy": {"MaximumRetryAttempts": 2},
+            "EnableInterContainerTrafficEncryption": True,
             "Tags": [{"Key": "team", "Value": "vision"}],
         },
         "source": {
@@ -118,6 +126,7 @@ def test_a_trainer_of_version_3_is_read(tmp_path: Path) -> None:
         ),
         source_code=SimpleNamespace(source_dir=str(tmp_path), command="python train.py"),
         stopping_condition=SimpleNamespace(max_runtime_in_seconds=90),
+        checkpoint_config=SimpleNamespace(s3_uri="s3://kept/", local_path=Unassigned()),
         networking=None,
         tags=[SimpleNamespace(key="team", value="speech")],
         hyperparameters={"epochs": 3},
@@ -129,6 +138,7 @@ def test_a_trainer_of_version_3_is_read(tmp_path: Path) -> None:
         "AlgorithmSpecification": {"TrainingImage": "image:3"},
         "ResourceConfig": {"InstanceType": "ml.g5.xlarge", "InstanceCount": 1},
         "StoppingCondition": {"MaxRuntimeInSeconds": 90},
+        "CheckpointConfig": {"S3Uri": "s3://kept/"},
         "HyperParameters": {"epochs": "3"},
         "InputDataConfig": [
             {
@@ -162,7 +172,7 @@ def test_arguments_of_the_request_are_taken_as_they_are() -> None:
         ({"RemoteDebugConfig": {}}, ValueError, "Pass connect_by instead"),
         ({"EnableNetworkIsolation": True}, ValueError, "Nothing can connect to an isolated"),
         (object(), TypeError, "It is of type object"),
-        (estimator(enable_network_isolation=True), ValueError, "It has network isolation"),
+        (estimator(enable_network_isolation=lambda: True), ValueError, "It has network isolation"),
         (estimator(volume_size=object()), TypeError, "A value has no form in JSON"),
     ],
 )

@@ -79,7 +79,8 @@ def _dict(given: Mapping[Any, Any]) -> dict[str, Any]:
 
 def _estimator(given: Any) -> dict[str, Any]:
     """Read an estimator of version 2 of the SDK."""
-    _refuse_isolation(_value(given, "enable_network_isolation"))
+    isolated = _value(given, "enable_network_isolation")
+    _refuse_isolation(isolated() if callable(isolated) else isolated)
     image = _value(given, "image_uri")
     find_image = getattr(given, "training_image_uri", None)
     if image is None and callable(find_image):
@@ -114,6 +115,13 @@ def _estimator(given: Any) -> dict[str, Any]:
         "OutputDataConfig": _set(
             S3OutputPath=_value(given, "output_path"), KmsKeyId=_value(given, "output_kms_key")
         ),
+        "CheckpointConfig": _checkpoints(
+            _value(given, "checkpoint_s3_uri"), _value(given, "checkpoint_local_path")
+        ),
+        "RetryStrategy": _set(MaximumRetryAttempts=_value(given, "max_retry_attempts")),
+        "EnableInterContainerTrafficEncryption": (
+            _value(given, "encrypt_inter_container_traffic") or None
+        ),
         "Tags": _tags(_value(given, "tags")),
     }
     dependencies = _value(given, "dependencies") or []
@@ -125,7 +133,7 @@ def _trainer(given: Any) -> dict[str, Any]:
     """Read a `ModelTrainer` of version 3 of the SDK."""
     compute, code = _value(given, "compute"), _value(given, "source_code")
     network, stopping = _value(given, "networking"), _value(given, "stopping_condition")
-    output = _value(given, "output_data_config")
+    output, checkpoints = _value(given, "output_data_config"), _value(given, "checkpoint_config")
     _refuse_isolation(_value(network, "enable_network_isolation"))
     command = _value(code, "command")
     hyperparameters = _value(given, "hyperparameters")
@@ -160,10 +168,17 @@ def _trainer(given: Any) -> dict[str, Any]:
         "OutputDataConfig": _set(
             S3OutputPath=_value(output, "s3_output_path"), KmsKeyId=_value(output, "kms_key_id")
         ),
+        "CheckpointConfig": _checkpoints(
+            _value(checkpoints, "s3_uri"), _value(checkpoints, "local_path")
+        ),
         "Tags": _tags(_value(given, "tags")),
     }
     source = _source(_value(code, "source_dir"), _value(code, "entry_script"), [], command)
     return _result(request, source)
+
+
+def _checkpoints(uri: Any, local: Any) -> dict[str, Any] | None:
+    return _set(S3Uri=uri, LocalPath=local) if uri else None
 
 
 def _value(given: Any, name: str) -> Any:
