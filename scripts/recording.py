@@ -31,7 +31,7 @@ from tests.rigs.machine import Machine, MachineSpec
 
 ROOT = Path(__file__).parents[1]
 COLUMNS, ROWS = 92, 23
-KEY_S, READ_S = 0.035, 1.5
+KEY_S, READ_S = 0.035, 2.2
 PROGRAM = """\
 import platform
 import time
