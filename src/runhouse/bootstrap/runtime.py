@@ -163,7 +163,7 @@ def digest() -> str:
 def _state(own: Files) -> str:
     """Return what changes when a file of ours is written, or when a package comes or goes."""
     packages = {place for place in sys.path if place.endswith("-packages")}
-    places = [Path(place) for place in sorted({*packages, sysconfig.get_path("purelib")})]
+    places = map(Path, {*packages, sysconfig.get_path("purelib")})
     facts = [(path, path.stat()) for path in (*own.values(), *filter(Path.is_dir, places))]
     told = sorted((str(path), each.st_size, each.st_mtime_ns) for path, each in facts)
     return hashlib.sha256(repr(told).encode()).hexdigest()[:16]

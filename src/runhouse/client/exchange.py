@@ -106,6 +106,11 @@ class Exchange:
         self._unacknowledged_bytes = 0
         self.ended = False
 
+    @property
+    def only_starts(self) -> bool:
+        """Tell whether it is over once the call has started, which goes on by itself."""
+        return self.call is not None and not self.call.watch
+
     def attaching(self) -> list[Buffer]:
         """Return what to send first on another connection: a request to go on with the call."""
         meta: dict[str, object] = {"id": self.run_id, "received": self.received}
@@ -138,7 +143,7 @@ class Exchange:
         if kind == Kind.STREAM:
             return Streaming()
         if kind == Kind.STARTED:
-            self.ended = self.call is not None and not self.call.watch
+            self.ended = self.only_starts
             return Started(RunInfo(**cast("dict[str, Any]", frame.meta)))
         self.ended = True
         if kind == Kind.RESULT and "kept" in frame.meta:

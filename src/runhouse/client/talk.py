@@ -219,9 +219,8 @@ class Talk:
         connection, self._connection = self._connection, None
         if connection is None:
             return
-        call = self._exchange.call
-        started = call is not None and not call.watch
-        if (self._exchange.recorded and self._mended) or (started and connection.shared):
+        exchange = self._exchange
+        if (exchange.recorded and self._mended) or (exchange.only_starts and connection.shared):
             connection.sock.close()
         else:
             self._client.give_back(self._target, connection)

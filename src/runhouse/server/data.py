@@ -142,7 +142,7 @@ class DataSocket:
                 loop = asyncio.get_running_loop()
                 if isinstance(worker, Worker):
                     outdated = self._parts.keys.outdated_by(worker)
-                    count = self._workers.sharing(worker)
+                    count = self._workers.sharing(worker.env)
                     welcome = _welcome(worker.id, worker.python, outdated, count)
                     await loop.sock_sendall(sock, welcome)
                     self._workers.hand_over(worker, sock)

@@ -85,7 +85,7 @@ class Workers:
         """
         binding = self._bindings.find(env)
         project = scope.project or self._some_project(env, scope.python)
-        key = (env, project, self._slot(env, project, binding))
+        key = (env, project, self._slot(env, project))
         async with self._locks.setdefault(key, asyncio.Lock()):
             edited = False
             worker = self._current.get(key)
@@ -104,9 +104,9 @@ class Workers:
                 self._spares.prepare(key, scope, binding)
             return worker
 
-    def sharing(self, worker: Worker) -> int:
-        """Return how many workers share the calls of a worker's env, itself counted."""
-        binding = self._bindings.find(worker.env)
+    def sharing(self, env: str) -> int:
+        """Return how many workers share the calls of an env."""
+        binding = self._bindings.find(env)
         return binding.workers if binding is not None else 1
 
     def _some_project(self, env: str, python: str) -> str:
@@ -118,9 +118,9 @@ class Workers:
         ]
         return projects[-1] if projects else ""
 
-    def _slot(self, env: str, project: str, binding: Binding | None) -> int:
+    def _slot(self, env: str, project: str) -> int:
         """Return which of the workers that share an env's calls is to take the next client."""
-        count = binding.workers if binding is not None else 1
+        count = self.sharing(env)
         if count == 1:
             return 0
         turn = next(self._turns)
