@@ -88,8 +88,8 @@ def test_a_command_is_hung_up_when_its_input_closes(shell: str, data: bytes) -> 
         process.stdin.write(data)
         process.stdin.flush()
         assert process.stdout.readline() == b"ready\n"
-        process.stdin.close()
-        assert process.stdout.read() == b""
+        process.stdin.close()  # the shell may be about to start `sleep`, or have done so
+        assert b"never" not in process.stdout.read()
         process.wait(10)
 
 

@@ -24,14 +24,13 @@ _TIMEOUT_CODE = 124  # as of timeout(1)
 # The command lives as long as its caller: our end of its standard input stays open until it has
 # ended, and a process beside it waits for the end of that input. When that comes while the login
 # shell (`$PPID`) still runs the command, the caller, the network or sshd is gone, and the process
-# group is hung up, as a terminal would do; what was started with nohup stays. The outer lines are
-# made of what all login shells have in common, fish included; the rest is for sh.
-_WATCH = "exec 3<&0; ( { cat; kill -0 $PPID && kill -HUP 0; } <&3 >/dev/null 2>&1 & )"
+# group is hung up, as a terminal would do; what was started with nohup stays. It is hung up twice,
+# as a child that zsh has forked but not yet executed loses a signal of that moment. The outer
+# lines are made of what all login shells have in common, fish included; the rest is for sh.
+_WAIT = "trap '' HUP; cat; kill -0 $PPID && kill -HUP 0 && sleep 1 && kill -HUP 0"
+_WATCH = f"exec 3<&0; ( {{ {_WAIT}; }} <&3 >/dev/null 2>&1 & )"
 # With input: the first `$1` bytes go to the command, then its input ends and the waiting begins.
-_FEED = (
-    'exec 3<&0; ( { head -c "$1"; exec >/dev/null; cat; kill -0 $PPID && kill -HUP 0; } '
-    "<&3 2>/dev/null & )"
-)
+_FEED = f'exec 3<&0; ( {{ head -c "$1"; exec >/dev/null; {_WAIT}; }} <&3 2>/dev/null & )'
 
 
 @dataclass(frozen=True, slots=True)
