@@ -110,6 +110,24 @@ def test_a_run_appears_and_its_log_is_followed_to_its_end(page: Page, tmp_path: 
     assert run.result() is None
 
 
+def test_a_slow_click_opens_the_run_that_was_pressed(page: Page, tmp_path: Path) -> None:
+    options = open_runs(page).get_by_role("option")
+    speak = rh.function(dashboard_sample.say_and_wait).to(rh.here)
+    run = speak.options(run_name="pressed").run("hello there", str(tmp_path / "go"))
+    lasted = options.filter(has_text="pressed").locator("span").last
+    lasted.hover()
+    before = lasted.text_content()
+    page.mouse.down()  # on a text that changes, in a row into which another run is about to come
+    expect(lasted).not_to_have_text(str(before))
+    later = speak.options(run_name="later").run("hello again", str(tmp_path / "go"))
+    expect(options.first).to_contain_text("later")
+    page.mouse.up()
+    shown = page.get_by_role("complementary", name="Run")
+    expect(shown.get_by_role("heading", level=2)).to_contain_text("pressed")
+    (tmp_path / "go").touch()
+    assert [run.result(), later.result()] == [None, None]
+
+
 def test_output_is_shown_as_a_terminal_would(page: Page) -> None:
     say = rh.function(dashboard_sample.say_all).to(rh.here)
     texts = [

@@ -110,15 +110,19 @@ export function table(label, columns, rows) {
   );
 }
 
-/** Let an element look like another one and stay itself, so that a click that has begun on it is one. */
+/** Let an element look like another one, and all in it stay itself, so that a click that has begun on it is one. */
 function become(element, other) {
   for (const name of element.getAttributeNames()) {
     if (name !== "style" && !other.hasAttribute(name)) element.removeAttribute(name);
   }
   for (const { name, value } of other.attributes) element.setAttribute(name, value);
   const [shown, wanted] = [[...element.childNodes], [...other.childNodes]];
-  const same = shown.length === wanted.length && shown.every((node, at) => node.isEqualNode(wanted[at]));
-  if (!same) element.replaceChildren(...wanted);
+  const alike = shown.length === wanted.length && shown.every((node, at) => node.nodeName === wanted[at].nodeName);
+  if (!alike) element.replaceChildren(...wanted);
+  else for (const [at, node] of shown.entries()) {
+    if (node.nodeType === Node.ELEMENT_NODE) become(node, wanted[at]);
+    else if (node.data !== wanted[at].data) node.data = wanted[at].data;
+  }
 }
 
 /** Show only those of many rows that are in view; what stays in view stays the same element. */

@@ -36,7 +36,8 @@ export class Runs {
       } }, name)));
     this.count = el("p", { class: "quiet", role: "status" });
     this.box = el("div", { class: "list runs", role: "listbox", tabIndex: 0, "aria-label": "Runs",
-      onclick: (event) => this.choose(event.target.closest(".row")),
+      onpointerdown: (event) => { this.pressed = event.target.closest(".row")?.dataset.run; },
+      onclick: (event) => this.click(event.target.closest(".row")),
       onkeydown: (event) => this.key(event), onfocus: () => this.rows.renew(), onblur: () => this.rows.renew() });
     this.rows = new Rows(this.box, ROW, (i) => this.row(this.found[i], i));
     this.detail = el("aside", { class: "detail", "aria-label": "Run" });
@@ -128,10 +129,13 @@ export class Runs {
     el("span", {}, span(lasted)));
   }
 
-  choose(row) {
+  /** Open the run that was pressed; a new one may have come into its row since. */
+  click(row) {
     if (!row) return;
-    this.active = this.found.findIndex((run) => run.id === row.dataset.run);
-    location.hash = `#/runs/${encodeURIComponent(row.dataset.run)}`;
+    const id = this.pressed ?? row.dataset.run;
+    this.pressed = undefined;
+    this.active = this.found.findIndex((run) => run.id === id);
+    location.hash = `#/runs/${encodeURIComponent(id)}`;
   }
 
   key(event) {
