@@ -12,10 +12,11 @@ import time
 from typing import TYPE_CHECKING
 
 from bench.starts import run
-from runhouse.server.unix_http import UnixHTTPConnection
+from runhouse.server.unix_http import unix_connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from http.client import HTTPConnection
     from pathlib import Path
 
 MEGABYTE = 1_000_000
@@ -120,11 +121,11 @@ def http_echo() -> Iterator[Callable[[], None]]:
     Each thread that calls it has one kept connection of its own.
     """
     own = threading.local()
-    made: list[UnixHTTPConnection] = []
+    made: list[HTTPConnection] = []
 
     def echo() -> None:
         if not hasattr(own, "client"):
-            own.client = UnixHTTPConnection(path, _WAIT_S)
+            own.client = unix_connection(path, _WAIT_S)
             made.append(own.client)
         own.client.request("POST", "/", body=b"0123456789")
         own.client.getresponse().read()

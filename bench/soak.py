@@ -19,7 +19,7 @@ import runhouse as rh
 from bench import functions
 from bench.rows import Row
 from bench.usage import server_pid, usage
-from runhouse.server.unix_http import UnixHTTPConnection
+from runhouse.server.unix_http import unix_connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,7 +94,7 @@ def _kinds() -> dict[str, Callable[[], None]]:
     def over_http() -> None:
         endpoint = rh.here.calls.client.endpoint
         headers = {"Authorization": f"Bearer {endpoint.token}"}
-        with contextlib.closing(UnixHTTPConnection(endpoint.http_path(), 60)) as client:
+        with contextlib.closing(unix_connection(endpoint.http_path(), 60)) as client:
             client.request("POST", "/call/identity", '{"args": [[1, "a"]]}', headers)
             _expect(client.getresponse().read() == b'[1,"a"]')
 

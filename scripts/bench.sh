@@ -5,4 +5,5 @@ cd "$(dirname "$0")/.."
 
 scripts/debian.sh openssh-server openssh-client rsync iproute2 || true
 scripts/setup.sh bench
+unset PYTHONDONTWRITEBYTECODE # a script that is run again finds its modules compiled
 exec .venv/bin/python -m bench "$@"

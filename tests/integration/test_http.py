@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import runhouse as rh
-from runhouse.server.unix_http import UnixHTTPConnection
+from runhouse.server.unix_http import unix_connection
 from tests.integration import sample
 from tests.rigs.http import Http, Sent, read_event, read_events, statuses
 from tests.rigs.http_api import api as api
@@ -188,7 +188,7 @@ def test_large_values_pass(api: Http) -> None:
 def test_a_body_in_chunks_is_taken_while_it_is_small(
     api: Http, method: str, path: str, pieces: list[bytes], status: int
 ) -> None:
-    with contextlib.closing(UnixHTTPConnection(api.path, 10)) as connection:
+    with contextlib.closing(unix_connection(api.path, 10)) as connection:
         headers = {"Authorization": f"Bearer {api.token}", "Transfer-Encoding": "chunked"}
         with contextlib.suppress(ConnectionError):  # refused before all of it was sent
             connection.request(method, path, iter(pieces), headers=headers, encode_chunked=True)
@@ -271,7 +271,7 @@ def test_a_long_silence_has_signs_of_life_and_errors_before_have_a_status(api: H
 def test_a_client_that_hangs_up_stops_its_call(api: Http, tmp_path: Path) -> None:
     for accept in ("*/*", "text/event-stream"):
         mark = tmp_path / accept.replace("/", "-")
-        connection = UnixHTTPConnection(api.path, 10)
+        connection = unix_connection(api.path, 10)
         headers = {"Authorization": f"Bearer {api.token}", "Accept": accept}
         body = json.dumps({"args": [60, str(mark)]})
         connection.request("POST", "/call/wait", body=body, headers=headers)

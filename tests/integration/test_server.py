@@ -26,7 +26,7 @@ from runhouse.server.control import (
 )
 from runhouse.server.info import ServerConfig, ServerInfo
 from runhouse.server.paths import ServerPaths
-from runhouse.server.unix_http import UnixHTTPConnection
+from runhouse.server.unix_http import unix_connection
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def talk(path: str, request: bytes) -> bytes:
 
 def get(info: ServerInfo, path: str, token: str) -> tuple[int, dict[str, object]]:
     """Make one HTTP request."""
-    with contextlib.closing(UnixHTTPConnection(info.http, 10)) as http:
+    with contextlib.closing(unix_connection(info.http, 10)) as http:
         http.request("GET", path, headers={"Authorization": f"Bearer {token}"} if token else {})
         answer = http.getresponse()
         return answer.status, json.loads(answer.read() or b"{}")

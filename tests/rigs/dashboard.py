@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,7 @@ def api(browser: Browser, session_home: Path) -> Iterator[Http]:
     rh.here.clear()
     rh.here.disconnect()
     rh.here.stop()
+    shutil.rmtree(session_home / "local" / "runs")  # the next module makes them anew
 
 
 @pytest.fixture(scope="module")

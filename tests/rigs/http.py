@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import runhouse as rh
-from runhouse.server.unix_http import UnixHTTPConnection
+from runhouse.server.unix_http import unix_connection
 
 if TYPE_CHECKING:
     import http.client
@@ -55,7 +55,7 @@ class Http:
         """Make a request and give its answer, unread."""
         given = {"Authorization": f"Bearer {self.token}"} | (headers or {})
         data = body if body is None or isinstance(body, bytes) else json.dumps(body)
-        with contextlib.closing(UnixHTTPConnection(self.path, 30)) as connection:
+        with contextlib.closing(unix_connection(self.path, 30)) as connection:
             connection.request(method, path, body=data, headers=given)
             yield connection.getresponse()
 

@@ -16,7 +16,7 @@ FOLDERS = (
     *("registry", "server", "specs", "ssh", "wire", "worker"),
 )
 FILES = (
-    *("errors", "extras", "files", "settings", "version"),
+    *("errors", "extras", "files", "lazy", "settings", "version"),
     *("clusters/local", "clusters/byo", "wire/pickling"),
 )
 

@@ -6,7 +6,6 @@ The settings hold passwords: they go to hosts by standard input, and to uv by it
 from __future__ import annotations
 
 import base64
-import configparser
 import importlib
 import netrc
 import os
@@ -16,8 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
+from runhouse.lazy import LazyModule
+
 if TYPE_CHECKING:
+    import configparser
     from collections.abc import Iterable, Mapping
+else:
+    configparser = LazyModule("configparser")
 
 _TOML_READER = "tomllib" if sys.version_info >= (3, 11) else "tomli"
 _DEFAULT, _FURTHER, _LINKS = "UV_DEFAULT_INDEX", "UV_INDEX", "UV_FIND_LINKS"

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import socket
 import threading
 from typing import TYPE_CHECKING
 
+from runhouse.lazy import LazyModule
+
 if TYPE_CHECKING:
+    import asyncio
     from types import TracebackType
+else:
+    asyncio = LazyModule("asyncio")
 
 _LOOPBACK = "127.0.0.1"
 _CHUNK = 64 * 1024

@@ -16,12 +16,18 @@ import sys
 import sysconfig
 import tarfile
 from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from runhouse import settings
 from runhouse.errors import RunhouseError
 from runhouse.files import write_private
+from runhouse.lazy import LazyModule
+
+if TYPE_CHECKING:
+    from importlib import metadata
+else:
+    metadata = LazyModule("importlib.metadata")
 
 SERVER_PACKAGES = (
     "anyio",
@@ -83,8 +89,8 @@ def _package(name: str) -> tuple[dict[str, str], Path]:
         RunhouseError: It is not installed, holds compiled files, or does not tell its files.
     """
     try:
-        found = distribution(name)
-    except PackageNotFoundError as error:
+        found = metadata.distribution(name)
+    except metadata.PackageNotFoundError as error:
         reason = f"The package {name} is missing in {sys.prefix}"
         raise _unfit(reason) from error
     hashes = {

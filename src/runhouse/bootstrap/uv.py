@@ -11,14 +11,18 @@ import shutil
 import subprocess
 import sys
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runhouse import settings
+from runhouse.lazy import LazyModule
 
 if TYPE_CHECKING:
+    from importlib import metadata
+
     from runhouse.bootstrap.probe import RunCommand
+else:
+    metadata = LazyModule("importlib.metadata")
 
 _NO_SPACE = 28
 # Names of platforms, as uv writes them.
@@ -55,8 +59,8 @@ class NotBroughtError(Exception):
 def uv_version() -> str:
     """Return the version of the uv that is installed here, or `"unknown"`."""
     try:
-        return version("uv")
-    except PackageNotFoundError:
+        return metadata.version("uv")
+    except metadata.PackageNotFoundError:
         return "unknown"
 
 

@@ -10,20 +10,21 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
-from urllib.request import url2pathname
 
 from runhouse.bootstrap.uv import uv_here
+from runhouse.lazy import LazyModule
 
 if TYPE_CHECKING:
+    import urllib.request as urls
     from collections.abc import Callable, Mapping, Sequence
 
     from runhouse.bootstrap.package_index import PackageIndex
+else:
+    urls = LazyModule("urllib.request")
 
 _TOML_READER = "tomllib" if sys.version_info >= (3, 11) else "tomli"
 _GLIBC = (17, 28, *range(31, 41))  # minor versions that uv knows as platforms
@@ -176,7 +177,7 @@ def _fetch(
     beside = place.with_name(f".{name}.{os.getpid()}")
     try:
         if parts.scheme == "file":
-            shutil.copyfile(url2pathname(parts.path), beside)
+            shutil.copyfile(urls.url2pathname(parts.path), beside)
         else:
             _download(entry["url"], beside, index, show)
         with beside.open("rb") as file:
@@ -198,11 +199,11 @@ def _fetch(
 def _download(url: str, place: Path, index: PackageIndex, show: Callable[[str], None]) -> None:
     parts = urlsplit(url)
     plain = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
-    request = urllib.request.Request(plain)  # noqa: S310 - http, https: file is handled before
+    request = urls.Request(plain)  # noqa: S310 - http, https: file is handled before
     login = index.login(url)
     if login:
         request.add_unredirected_header("Authorization", login)
-    with urllib.request.urlopen(request, timeout=_DOWNLOAD_S) as answer, place.open("wb") as file:  # noqa: S310 - as above
+    with urls.urlopen(request, timeout=_DOWNLOAD_S) as answer, place.open("wb") as file:  # noqa: S310 - as above
         size = int(answer.headers.get("Content-Length") or 0)
         if size > _CHUNK:
             show(f"downloading {Path(parts.path).name} ({size / 1e6:,.0f} MB)\n")

@@ -6,17 +6,18 @@ are opened in a thread); only the moving of bytes is written here.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from runhouse.client import tracing
 from runhouse.client.exchange import Event, Exchange, Item, Logs, Started, Streaming
 from runhouse.client.logs import show
 from runhouse.client.talk import Talk, outcome
+from runhouse.lazy import LazyModule
 from runhouse.wire import frames
 from runhouse.wire.frames import Buffer, BufferSize, Frame, FrameError, Prefix
 
 if TYPE_CHECKING:
+    import asyncio
     import socket
     from collections.abc import AsyncGenerator, Callable
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from runhouse.client.endpoint import Target
     from runhouse.wire.messages import Call
     from runhouse.wire.pickling import Pickled
+else:
+    asyncio = LazyModule("asyncio")
 
 
 async def call_async(client: Client, target: Target, call: Call, arguments: Pickled) -> Any:

@@ -25,7 +25,7 @@ from runhouse.client.exchange import Exchange, Started, Streaming
 from runhouse.client.reconnect import Reconnect
 from runhouse.client.talk import Talk, outcome
 from runhouse.errors import CallError, ConnectError, ServerLostError
-from runhouse.server.unix_http import UnixHTTPConnection
+from runhouse.server.unix_http import unix_connection
 from runhouse.wire import frames
 
 if TYPE_CHECKING:
@@ -306,7 +306,7 @@ class Client:
             raise ConnectError(msg, host=self.endpoint.host) from error
 
     def _request(self, method: str, path: str, body: object) -> Any:
-        http = UnixHTTPConnection(self.endpoint.http_path(), self.settings.request_timeout_s)
+        http = unix_connection(self.endpoint.http_path(), self.settings.request_timeout_s)
         headers = {"Authorization": f"Bearer {self.endpoint.token}"}
         with contextlib.closing(http):
             data = None if body is None else json.dumps(body)

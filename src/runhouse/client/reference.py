@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from runhouse.errors import ObjectNotFoundError
+from runhouse.lazy import LazyModule
 from runhouse.worker import inside
 
 if TYPE_CHECKING:
+    import asyncio
+
     from runhouse.client.run import Home, Run
     from runhouse.wire.messages import RunStatus
+else:
+    asyncio = LazyModule("asyncio")
 
 _ABSENT = object()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import getpass
 import json
 import logging
@@ -25,17 +24,21 @@ from runhouse.clusters.companions import companions
 from runhouse.clusters.env_use import import_places
 from runhouse.clusters.projects import project_of_modules
 from runhouse.errors import ObjectNotFoundError, PythonMismatchError
+from runhouse.lazy import LazyModule
 from runhouse.registry.names import check_key
 from runhouse.wire.messages import Call, Code, Operation, RunInfo, Scope
 from runhouse.wire.pickling import Pickled, dumps, name_there, python_here
 from runhouse.worker import inside
 
 if TYPE_CHECKING:
+    import asyncio
     from pathlib import Path
 
     from runhouse.bootstrap.host import Host
     from runhouse.clusters.env_use import EnvUse
     from runhouse.settings import Settings
+else:
+    asyncio = LazyModule("asyncio")
 
 
 @dataclass(frozen=True, slots=True)

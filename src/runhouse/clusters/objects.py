@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -14,13 +13,17 @@ from runhouse.clusters import arguments
 from runhouse.clusters.calls import NO_ARGUMENTS, call_options, new_key
 from runhouse.clusters.notebook import Notebooks
 from runhouse.errors import ObjectNotFoundError, RunNotFoundError
+from runhouse.lazy import LazyModule
 from runhouse.registry.names import check_key
 from runhouse.worker import inside
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Iterable
 
     from runhouse.clusters.env_use import EnvLike
+else:
+    asyncio = LazyModule("asyncio")
 
 
 class Objects(Notebooks):

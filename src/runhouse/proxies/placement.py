@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,15 +11,19 @@ from runhouse.clusters.calls import Arguments, CallOptions, Calls, call_options
 from runhouse.clusters.env_use import EnvUse
 from runhouse.clusters.here import find_cluster
 from runhouse.errors import ClusterLostError, ObjectNotFoundError
+from runhouse.lazy import LazyModule
 from runhouse.proxies.source import Source, find_source, source_of_name
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from runhouse.clusters.cluster import Cluster
     from runhouse.clusters.env_use import EnvLike
     from runhouse.wire.messages import Operation, RunInfo
+else:
+    asyncio = LazyModule("asyncio")
 
 T = TypeVar("T")
 _NO_OPTIONS = CallOptions()

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any
 
 from runhouse.errors import RunNotFoundError
+from runhouse.lazy import LazyModule
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import AsyncGenerator, Callable
 
     from runhouse.client.run import Run
     from runhouse.clusters.cluster import Cluster
+else:
+    asyncio = LazyModule("asyncio")
 
 _END = object()
 

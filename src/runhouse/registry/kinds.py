@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 from runhouse.errors import RecordError
+from runhouse.lazy import LazyModule
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
+    from importlib import metadata
+else:
+    metadata = LazyModule("importlib.metadata")
 
 KINDS = {
     "local": "runhouse.clusters.local:LocalCluster",
@@ -31,7 +33,7 @@ def resolve(kind: str) -> object:
         module, _, name = target.partition(":")
         found: object = getattr(importlib.import_module(module), name)
         return found
-    strangers = entry_points(group=GROUP)
+    strangers = metadata.entry_points(group=GROUP)
     for entry in strangers:
         if entry.name == kind:
             return _load(entry)
@@ -43,7 +45,7 @@ def resolve(kind: str) -> object:
     raise RecordError(msg)
 
 
-def _load(entry: EntryPoint) -> object:
+def _load(entry: metadata.EntryPoint) -> object:
     """Load the class of a kind that another package brings."""
     try:
         loaded: object = entry.load()

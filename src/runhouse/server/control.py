@@ -20,7 +20,7 @@ from runhouse.errors import ServerBusyError, ServerStartError
 from runhouse.files import private_directory
 from runhouse.server.info import ServerConfig, ServerInfo, exclusive, is_locked
 from runhouse.server.paths import ServerPaths
-from runhouse.server.unix_http import UnixHTTPConnection
+from runhouse.server.unix_http import unix_connection
 
 _LOG_TAIL = 4096
 _LOG_LIMIT = 16 * 1024 * 1024
@@ -55,7 +55,7 @@ def server_status(paths: ServerPaths, info: ServerInfo) -> dict[str, object]:
     Raises:
         OSError: It does not answer.
     """
-    connection = UnixHTTPConnection(info.http, _ANSWER_S)
+    connection = unix_connection(info.http, _ANSWER_S)
     with contextlib.closing(connection):
         token = paths.token.read_text(encoding="ascii").strip()
         connection.request("GET", "/status", headers={"Authorization": f"Bearer {token}"})

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import platform
 import shutil
 import socket
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runhouse.lazy import LazyModule
+
+if TYPE_CHECKING:
+    import asyncio
+else:
+    asyncio = LazyModule("asyncio")
 
 _KIB = 1024
 _GPU_QUERY = "name,memory.total,memory.used,utilization.gpu"

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-import http.client
 import socket
+from typing import TYPE_CHECKING
+
+from runhouse.lazy import LazyModule
+
+if TYPE_CHECKING:
+    from http import client
+else:
+    client = LazyModule("http.client")
 
 
-class UnixHTTPConnection(http.client.HTTPConnection):
-    """Speak HTTP over a Unix socket."""
+def unix_connection(path: str, timeout_s: float) -> client.HTTPConnection:
+    """Connect to a Unix socket, to speak HTTP there.
 
-    def __init__(self, path: str, timeout_s: float) -> None:
-        """Store the socket's path."""
-        super().__init__("runhouse", timeout=timeout_s)
-        self._path = path
-
-    def connect(self) -> None:
-        """Connect to the socket."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
+    Raises:
+        OSError: Nobody listens there.
+    """
+    connection = client.HTTPConnection("runhouse", timeout=timeout_s)
+    connection.auto_open = 0  # to a host of that name, once the server has closed this one
+    connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.sock.settimeout(timeout_s)
+        connection.sock.connect(path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection

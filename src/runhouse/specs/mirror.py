@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from runhouse.lazy import LazyModule
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from importlib import metadata
+else:
+    metadata = LazyModule("importlib.metadata")
 
 _OWN = "runhouse"
 
@@ -15,7 +19,7 @@ _OWN = "runhouse"
 @lru_cache(maxsize=1)
 def _distributions() -> dict[str, list[str]]:
     """Return which distributions bring which top-level modules."""
-    return dict(importlib.metadata.packages_distributions())
+    return dict(metadata.packages_distributions())
 
 
 def mirrored(modules: Iterable[str]) -> list[str]:
@@ -30,8 +34,4 @@ def mirrored(modules: Iterable[str]) -> list[str]:
     """
     known = _distributions()
     names = {name for module in modules for name in known.get(module.partition(".")[0], ())}
-    return [
-        f"{name}=={importlib.metadata.version(name)}"
-        for name in sorted(names)
-        if name.lower() != _OWN
-    ]
+    return [f"{name}=={metadata.version(name)}" for name in sorted(names) if name.lower() != _OWN]

@@ -18,44 +18,43 @@ from runhouse.ssh.ssm import PREFIX
 if TYPE_CHECKING:
     from runhouse.ssh.target import Target
 
-_DENIED = re.compile(r"Permission denied \(([^)]*)\)|Too many authentication failures")
-_CHANGED = re.compile(r"REMOTE HOST IDENTIFICATION HAS CHANGED|REVOKED HOST KEY DETECTED")
-_OFFENDING = re.compile(r"^Offending .*key in (?P<file>.+):(?P<line>\d+)\s*$", re.MULTILINE)
-_TRIED = re.compile(
-    r"Offering public key: (?P<key>.+?) (?:[A-Z0-9-]+) SHA256:"
+# Patterns are compiled when first used: when all goes well, none is.
+_DENIED = r"Permission denied \(([^)]*)\)|Too many authentication failures"
+_CHANGED = r"REMOTE HOST IDENTIFICATION HAS CHANGED|REVOKED HOST KEY DETECTED"
+_OFFENDING = r"(?m)^Offending .*key in (?P<file>.+):(?P<line>\d+)\s*$"
+_TRIED = (
+    r"(?m)Offering public key: (?P<key>.+?) (?:[A-Z0-9-]+) SHA256:"
     r"|Trying private key: (?P<file>.+)$"
-    r"|Next authentication method: (?P<method>\S+)",
-    re.MULTILINE,
+    r"|Next authentication method: (?P<method>\S+)"
 )
-_KEY_TROUBLE = re.compile(
-    r"^(?:debug1: )?(Load key .*|.*bad permissions.*|sign_and_send_pubkey: .*"
-    r"|no such identity: .*|Permissions \d+ for .*)$",
-    re.MULTILINE,
+_KEY_TROUBLE = (
+    r"(?m)^(?:debug1: )?(Load key .*|.*bad permissions.*|sign_and_send_pubkey: .*"
+    r"|no such identity: .*|Permissions \d+ for .*)$"
 )
-_SSM = re.compile(rf"^{re.escape(PREFIX)}\[(?P<code>\w+)\] (?P<said>.+)$", re.MULTILINE)
+_SSM = rf"(?m)^{re.escape(PREFIX)}\[(?P<code>\w+)\] (?P<said>.+)$"
 _UNREACHABLE = (
     (
-        re.compile(r"Could not resolve hostname (.*)"),
+        r"Could not resolve hostname (.*)",
         "Its name cannot be resolved",
         "Correct the name, or look at the DNS and at ~/.ssh/config",
     ),
     (
-        re.compile(r"Connection refused"),
+        r"Connection refused",
         "Nothing listens on its SSH port",
         "Look whether sshd runs there and whether the port is right",
     ),
     (
-        re.compile(r"No route to host|Network is unreachable|Network is down"),
+        r"No route to host|Network is unreachable|Network is down",
         "There is no route to it",
         "Look at the network, at the address and at a VPN that it may need",
     ),
     (
-        re.compile(r"[Tt]imed out"),
+        r"[Tt]imed out",
         "It did not answer in time",
         "Look at its firewall and address, or raise RH_CONNECT_TIMEOUT_S",
     ),
     (
-        re.compile(r"kex_exchange_identification: (.*)|banner exchange: (.*)"),
+        r"kex_exchange_identification: (.*)|banner exchange: (.*)",
         "It ended the connection before the login",
         "Look at the log of sshd, and at the hosts or the command that the connection goes through",
     ),
@@ -80,11 +79,11 @@ class Attempt:
 
     def error(self) -> ConnectError:
         """Return the error to raise."""
-        if _CHANGED.search(self.log):
+        if re.search(_CHANGED, self.log):
             return self._host_key_error()
-        if found := _SSM.search(self.log):
+        if found := re.search(_SSM, self.log):
             return SSMUnavailableError(found["said"], host=self.target.label, code=found["code"])
-        if _DENIED.search(self.log):
+        if re.search(_DENIED, self.log):
             return self._authentication_error()
         if "Host key verification failed" in self.log or "host key is known for" in self.log:
             return self._unknown_key_error()
@@ -93,7 +92,7 @@ class Attempt:
     def methods(self) -> tuple[str, ...]:
         """Return the ways to log in that were tried, in order."""
         tried = []
-        for found in _TRIED.finditer(self.log):
+        for found in re.finditer(_TRIED, self.log):
             key = found["key"] or found["file"]
             if key:
                 tried.append(f"publickey {key}")
@@ -103,7 +102,7 @@ class Attempt:
 
     def _host_key_error(self) -> HostKeyChangedError:
         label = self.target.label
-        found = _OFFENDING.search(self.log)
+        found = re.search(_OFFENDING, self.log)
         where = f"line {found['line']} of {found['file']}" if found else "the known_hosts file"
         remove = f"sed -i {found['line']}d '{found['file']}'" if found else "ssh-keygen -R HOST"
         msg = (
@@ -126,9 +125,9 @@ class Attempt:
         label = self.target.label
         methods = self.methods()
         shown = ", ".join(methods) if methods else "nothing, as there is no key to offer"
-        denied = _DENIED.search(self.log)
+        denied = re.search(_DENIED, self.log)
         accepted = denied[1] if denied and denied[1] else "unknown"
-        trouble = _KEY_TROUBLE.search(self.log) if self.target.private_key else None
+        trouble = re.search(_KEY_TROUBLE, self.log) if self.target.private_key else None
         detail = f" ({trouble[1].strip()})" if trouble else ""
         if self.target.password is not None:
             advice = "Look at the user name and the password."
@@ -149,7 +148,7 @@ class Attempt:
             advice = "Look at its firewall and its load, or raise RH_CONNECT_TIMEOUT_S"
         else:
             for pattern, reason, hint in _UNREACHABLE:
-                found = pattern.search(self.log)
+                found = re.search(pattern, self.log)
                 if found:
                     said = found[0].strip()
                     why, advice = f"{reason} ({said})", hint
