@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import secrets
 import socket
@@ -20,10 +19,14 @@ from runhouse.cli.output import JsonOption, print_json, print_line, told
 from runhouse.clusters.local import LOCAL_NAME
 from runhouse.errors import SettingsError
 from runhouse.files import private_directory, write_private
+from runhouse.lazy import LazyModule
 from runhouse.server.auth import Tokens
 
 if TYPE_CHECKING:
+    import asyncio
     from pathlib import Path
+else:
+    asyncio = LazyModule("asyncio")
 
 _ADDRESS = "127.0.0.1"
 _BACKLOG = 128
