@@ -265,7 +265,7 @@ def test_a_build_that_is_killed_completes_the_next_time(box: rh.Cluster, host: M
         os.kill(process.pid, signal.SIGKILL)
     thread.join(20)
     assert failed
-    assert not host.processes("until [ -e"), "what it has started has ended with it"
+    wait_until(lambda: not host.processes("until [ -e"))  # what it has started ends with it
     gate.touch()
     assert version_in(box, env) == "1.0"
     marks = [path for path in (host.home / ".rh/envs").glob("[!.]*")]
