@@ -213,7 +213,7 @@ def test_the_command_line_lists_shows_and_prunes(box: rh.Cluster, client: Client
     listed = _rh(client, "list", "ada@sorts-host")
     assert listed.returncode == 0, listed.stderr
     (row,) = [line for line in listed.stdout.splitlines() if line.startswith("cli ")]
-    assert "MB" in row
+    assert "kB" in row
     assert "ago" in row
     shown = _rh(client, "show", "ada@sorts-host", "cli").stdout
     assert "tiny==1.0" in shown

@@ -335,6 +335,19 @@ def test_rh_cp(rig: Rig, data: rh.Folder, cli: Cli, tmp_path: Path) -> None:
     assert (tmp_path / "run").read_text() == "#!/bin/sh\n"
 
 
+def test_rh_cp_that_is_interrupted_says_how_it_goes_on(rig: Rig, cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(os.urandom(BIG))
+    words = ("cp", str(tmp_path / "file"), "one:interrupted/")
+    home = rig.machines["one"].home / "interrupted"
+    process = subprocess.Popen([RH, *words], env=cli.environ, stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: any(x.stat().st_size > BIG // 5 for x in home.glob(".file.*")))
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=15)[1].startswith("Interrupted. What is copied stays")
+    assert process.returncode == 130
+    assert "were there" in cli(*words).stdout
+    shutil.rmtree(home)
+
+
 @pytest.mark.skipif(not shutil.which("sshfs"), reason="needs sshfs: apt install sshfs")
 def test_rh_mount_shows_a_folder_until_it_is_interrupted(
     rig: Rig, cli: Cli, tmp_path: Path

@@ -205,7 +205,9 @@ def test_the_command_line_shows_and_copies(
     planned = cli.json("sync", address, "--dry-run", "--path", str(root / "data"))
     assert planned["report"]["files"] == 4
     assert not (box.home / ".rh" / "code").exists() or not copies(box)
-    assert "4 files copied (0 MB), 0 deleted" in cli("sync", address, "--path", str(root)).stdout
+    assert (
+        "4 files copied (31 bytes), 0 deleted" in cli("sync", address, "--path", str(root)).stdout
+    )
     (copy,) = copies(box)
     assert sorted(path.name for path in copy.iterdir()) == sorted(
         [".gitignore", ".rhignore", "pyproject.toml", "shown.py"]

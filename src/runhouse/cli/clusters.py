@@ -8,13 +8,13 @@ import shlex
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.filesize import decimal
 
 from runhouse.cli.output import (
     Exit,
     JsonOption,
     confirm,
     dollars,
-    megabytes,
     print_error,
     print_json,
     print_line,
@@ -191,7 +191,7 @@ def show_status(answer: ClusterStatus, *, as_json: bool) -> None:
         return
     print_line(
         f"{answer.name} is up: runhouse {answer.version}, Python {answer.python_version}, "
-        f"server pid {answer.pid} ({megabytes(answer.memory_bytes)}), "
+        f"server pid {answer.pid} ({decimal(answer.memory_bytes)}), "
         f"{answer.running} running, {answer.objects} objects"
     )
     if answer.autostop is not None:
@@ -203,7 +203,7 @@ def show_status(answer: ClusterStatus, *, as_json: bool) -> None:
             node.platform,
             str(node.cpus),
             f"{node.load_1m:.2f}",
-            f"{megabytes(node.memory_available_bytes)} of {megabytes(node.memory_total_bytes)}",
+            f"{decimal(node.memory_available_bytes)} of {decimal(node.memory_total_bytes)}",
             ", ".join(f"{gpu.name} {gpu.utilization_percent:.0f} %" for gpu in node.gpus) or "-",
         ]
         for node in answer.nodes
@@ -215,7 +215,7 @@ def show_status(answer: ClusterStatus, *, as_json: bool) -> None:
             worker.env,
             str(worker.pid),
             worker.python,
-            megabytes(worker.memory_bytes),
+            decimal(worker.memory_bytes),
             str(worker.running),
             str(worker.objects),
             str(worker.calls),

@@ -7,12 +7,12 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.filesize import decimal
 
 from runhouse.cli.clusters import ClusterArgument, find_up
 from runhouse.cli.output import (
     JsonOption,
     confirm,
-    megabytes,
     print_json,
     print_line,
     print_table,
@@ -51,7 +51,7 @@ def list_envs(cluster: ClusterArgument = LOCAL_NAME, as_json: JsonOption = False
                 env.digest[:10],
                 env.python_version,
                 str(len(env.packages)),
-                megabytes(env.size_bytes),
+                decimal(env.size_bytes),
                 f"{span(now - env.used_at)} ago",
                 str(len(env.pids)) if env.in_use else "-",
             )
@@ -73,7 +73,7 @@ def show(
             print_json(asdict(found))
             return
         print_line(f"{', '.join(found.names) or 'no name'}: {found.prefix}")
-        print_line(f"Python {found.python_version}, {megabytes(found.size_bytes)}")
+        print_line(f"Python {found.python_version}, {decimal(found.size_bytes)}")
         for title, lines in (
             ("Packages", found.packages),
             ("Commands", found.commands),
@@ -121,11 +121,11 @@ def prune(
         found = find_up(cluster)
         if not dry_run:
             would = found.prune_envs(days, cache=cache, dry_run=True)
-            question = f"Remove {len(would['removed'])} envs ({megabytes(would['freed_bytes'])})?"
+            question = f"Remove {len(would['removed'])} envs ({decimal(would['freed_bytes'])})?"
             confirm(question, "Nothing was removed.", yes=yes, as_json=as_json)
         done = found.prune_envs(days, cache=cache, dry_run=dry_run)
         if as_json:
             print_json(done)
             return
         verb = "would be removed" if dry_run else "removed"
-        print_line(f"{len(done['removed'])} envs {verb}, {megabytes(done['freed_bytes'])} freed.")
+        print_line(f"{len(done['removed'])} envs {verb}, {decimal(done['freed_bytes'])} freed.")

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.filesize import decimal
 
 from runhouse.cli.clusters import find_up
-from runhouse.cli.output import JsonOption, megabytes, print_json, print_line, span, told
+from runhouse.cli.output import JsonOption, print_json, print_line, span, told
 from runhouse.files import Copying
 from runhouse.specs.folder import copy, find_place
 from runhouse.specs.object_place import ObjectPlace
@@ -61,14 +62,18 @@ def cp(
             raise ValueError(msg)
         with shown(f"{source} -> {dest}") as on_bytes:
             how = Copying(delete=delete, checksum=checksum, on_bytes=on_bytes)
-            done = copy(origin, from_path, target, to_path, contents=contents, how=how)
+            try:
+                done = copy(origin, from_path, target, to_path, contents=contents, how=how)
+            except KeyboardInterrupt:
+                typer.echo("Interrupted. What is copied stays; the same command goes on.", err=True)
+                raise
         if as_json:
             print_json(asdict(done))
             return
         resumed = done.size_bytes - done.sent_bytes
-        there = f", of which {megabytes(resumed)} were there" if resumed else ""
+        there = f", of which {decimal(resumed)} were there" if resumed else ""
         print_line(
-            f"{done.files} files copied ({megabytes(done.size_bytes)}{there}), "
+            f"{done.files} files copied ({decimal(done.size_bytes)}{there}), "
             f"{done.deleted} deleted, in {span(done.seconds)}"
         )
 

@@ -136,11 +136,6 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         print_line("  ".join(cells).rstrip())
 
 
-def megabytes(size_bytes: int) -> str:
-    """Return a size as a person reads it."""
-    return f"{size_bytes / 1e6:,.0f} MB"
-
-
 def span(length_s: float) -> str:
     """Return a length of time as a person reads it; clocks of hosts may differ."""
     for unit, size in _UNITS:

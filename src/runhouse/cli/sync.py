@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.filesize import decimal
 
 from runhouse.cli.clusters import cluster_names, find_up
-from runhouse.cli.output import JsonOption, megabytes, print_json, print_line, print_table, told
+from runhouse.cli.output import JsonOption, print_json, print_line, print_table, told
 from runhouse.clusters.projects import project_of_directory
 from runhouse.ssh.project import Listing, list_project
 from runhouse.ssh.project_size import LeftOut, left_out
@@ -53,7 +54,7 @@ def sync(
             print_json(_as_json(listing, stays, placed, cluster))
             return
         verb = "would be sent" if dry_run else "are there"
-        print_line(f"{root}: {len(listing.files)} files, {megabytes(listing.size_bytes)}, {verb}")
+        print_line(f"{root}: {len(listing.files)} files, {decimal(listing.size_bytes)}, {verb}")
         _show("Largest folders", listing.largest_folders())
         _show("Left out", [(each.path, each.size_bytes) for each in stays])
         if placed is not None:
@@ -62,7 +63,7 @@ def sync(
 
 def _show(title: str, rows: Any) -> None:
     if rows:
-        print_table((title, "SIZE"), [(path, megabytes(size)) for path, size in rows])
+        print_table((title, "SIZE"), [(path, decimal(size)) for path, size in rows])
 
 
 def _done(placed: Placed, cluster: str, *, dry_run: bool) -> str:
@@ -72,7 +73,7 @@ def _done(placed: Placed, cluster: str, *, dry_run: bool) -> str:
         return f"{cluster}: its code runs where it is, nothing is copied."
     verb = "to copy" if dry_run else "copied"
     return (
-        f"{cluster}: {report.files} files {verb} ({megabytes(report.size_bytes)}), "
+        f"{cluster}: {report.files} files {verb} ({decimal(report.size_bytes)}), "
         f"{report.deleted} deleted, in {placed.directory}"
     )
 
