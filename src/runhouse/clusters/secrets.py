@@ -91,8 +91,8 @@ class Secrets(Commands):
         if not isinstance(provider_secrets, Mapping):
             kind = type(provider_secrets).__name__
             msg = (
-                f"The secrets cannot be used. They are of type {kind}. Give a dict: name -> variables "
-                "and their values; or send a secret with secret.to(cluster)."
+                f"The secrets cannot be used. They are of type {kind}. Give a dict: name -> "
+                "variables and their values; or send a secret with secret.to(cluster)."
             )
             raise TypeError(msg)
         made = [
