@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import typer.main
 from typer.testing import CliRunner
 
 from runhouse.cli.main import app
@@ -25,11 +26,16 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(60)
 
-COMMANDS = [
-    *("list", "status", "up", "ssh", "run", "call", "runs", "logs", "result", "cancel"),
-    *("keys", "get", "put", "rename", "delete", "stop", "start", "down", "keep-warm", "cost"),
-    *("forget", "doctor", "dashboard"),
-]
+
+def _commands(command: Any, *words: str) -> Iterator[tuple[str, ...]]:
+    """Yield the words of each command below one that may be a group."""
+    for name, below in getattr(command, "commands", {}).items():
+        yield from _commands(below, *words, name)
+    if words and not hasattr(command, "commands"):
+        yield words
+
+
+COMMANDS = sorted(_commands(typer.main.get_command(app)))
 
 
 @pytest.fixture(scope="module")
@@ -52,23 +58,20 @@ def rh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
 # -- help ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "line", [*COMMANDS, "server start", "server status", "server stop", "server"]
-)
-def test_every_command_has_help_with_an_example(line: str) -> None:
-    done = CliRunner().invoke(app, [*line.split(), "--help"], prog_name="rh", color=True)
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_has_help_with_an_example(words: tuple[str, ...]) -> None:
+    done = CliRunner().invoke(app, [*words, "--help"], prog_name="rh", color=True)
     assert done.exit_code == 0
     assert "\x1b" not in done.output
-    if line != "server":
-        assert f"Example:\n    rh {line}" in done.output
-        assert "--json" in done.output
+    assert f"Example:\n    rh {' '.join(words)}" in done.output
+    assert "--json" in done.output
 
 
 def test_the_help_of_all_tells_the_exit_codes(rh: Cli) -> None:
     done = rh("--help")
     assert "Exit codes:" in done.stdout
     assert "  3  the cluster is not up" in done.stdout
-    assert all(f"\n  {command} " in done.stdout for command in [*COMMANDS, "server"])
+    assert all(f"\n  {command} " in done.stdout for command, *_ in COMMANDS)
     assert "..." not in done.stdout.split("Commands:")[1], "no line is cut"
     assert rh("--version").stdout.startswith("runhouse 0.")
 

@@ -349,23 +349,24 @@ def test_rh_cp_that_is_interrupted_says_how_it_goes_on(rig: Rig, cli: Cli, tmp_p
 
 
 @pytest.mark.skipif(not shutil.which("sshfs"), reason="needs sshfs: apt install sshfs")
+@pytest.mark.parametrize(("form", "said"), [((), "Ctrl-C"), (("--json",), '"folder": ')])
 def test_rh_mount_shows_a_folder_until_it_is_interrupted(
-    rig: Rig, cli: Cli, tmp_path: Path
+    rig: Rig, cli: Cli, tmp_path: Path, form: tuple[str, ...], said: str
 ) -> None:
     rh.folder("mounted", system=rig.one).put({"a b": "hello"})
     folder = tmp_path / "mnt"
     process = subprocess.Popen(
-        [RH, "mount", "one:mounted", str(folder)],
+        [RH, "mount", "one:mounted", str(folder), *form],
         env=cli.environ, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
         assert process.stdout is not None
-        assert "Ctrl-C" in process.stdout.readline()
+        assert said in process.stdout.readline()
         assert (folder / "a b").read_text() == "hello"
         (folder / "new").write_text("1")
         assert (rig.machines["one"].home / "mounted/new").read_text() == "1"
-        for place, said in ((tmp_path, "not empty"), (folder, "mounted there already")):
-            with pytest.raises(rh.SyncError, match=said):
+        for place, why in ((tmp_path, "not empty"), (folder, "mounted there already")):
+            with pytest.raises(rh.SyncError, match=why):
                 rig.one.host_of().mount("x", place)
     finally:
         process.send_signal(signal.SIGINT)

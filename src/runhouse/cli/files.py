@@ -113,15 +113,19 @@ def mount(
     folder: Annotated[
         str, typer.Argument(metavar="DIR", help="An empty folder here, made if need be.")
     ],
+    as_json: JsonOption = False,
 ) -> None:
     """Show a folder of a cluster here until Ctrl-C; needs sshfs."""
-    with told(as_json=False):
+    with told(as_json=as_json, source=source, folder=folder):
         found = _ON_HOST.fullmatch(source)
         if found is None:
             msg = f"{source!r} cannot be mounted. Write CLUSTER:PATH."
             raise ValueError(msg)
         host = find_up(found[1]).host_of()
         with host.mount(found[2] or ".", Path(folder)) as mounted:
-            print_line(f"{source} is at {folder}. Ctrl-C unmounts it.")
+            if as_json:
+                print_json({"source": source, "folder": folder}, indent=None)
+            else:
+                print_line(f"{source} is at {folder}. Ctrl-C unmounts it.")
             with contextlib.suppress(KeyboardInterrupt):
                 mounted.wait()
