@@ -286,7 +286,7 @@ def test_all_runs_are_cancelled(rh: Cli) -> None:
         rh("call", "local", "wait", "--seconds", "60", "--background", "--run-name", name)
     told = rh.json("cancel", "--all")
     assert told == {"name": "local", "cancelled": ["second", "first"]}
-    assert rh("cancel", "--all").stdout == "0 runs were cancelled.\n"
+    assert rh("cancel", "--all").stdout == "0 runs cancelled.\n"
     statuses = {run["key"]: run["status"] for run in rh.json("runs")}
     assert (statuses["first"], statuses["second"]) == ("cancelled", "cancelled")
 

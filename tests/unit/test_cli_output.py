@@ -13,7 +13,7 @@ import runhouse as rh
 from runhouse.cli import clusters
 from runhouse.cli.clusters import show_status
 from runhouse.cli.machines import show_costs
-from runhouse.cli.output import Exit, confirm, dollars, exit_code, span
+from runhouse.cli.output import Exit, confirm, counted, dollars, exit_code, span
 from runhouse.clusters.cloud import Machines
 from runhouse.clusters.saved import Seen
 from runhouse.clusters.status import CloudStatus, ClusterStatus
@@ -54,6 +54,11 @@ def test_money_is_read_at_a_glance(amount: float | None, shown: str) -> None:
 )
 def test_times_are_read_at_a_glance(length_s: float, shown: str) -> None:
     assert span(length_s) == shown
+
+
+@pytest.mark.parametrize(("number", "shown"), [(0, "0 files"), (1, "1 file"), (2, "2 files")])
+def test_things_are_counted_in_their_number(number: int, shown: str) -> None:
+    assert counted(number, "file") == shown
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from runhouse.cli.output import (
     Exit,
     JsonOption,
     confirm,
+    counted,
     dollars,
     print_error,
     print_json,
@@ -192,7 +193,7 @@ def show_status(answer: ClusterStatus, *, as_json: bool) -> None:
     print_line(
         f"{answer.name} is up: runhouse {answer.version}, Python {answer.python_version}, "
         f"server pid {answer.pid} ({decimal(answer.memory_bytes)}), "
-        f"{answer.running} running, {answer.objects} objects"
+        f"{answer.running} running, {counted(answer.objects, 'object')}"
     )
     if answer.autostop is not None:
         print_line(f"Autostop: {_autostop(answer.autostop)}")

@@ -13,6 +13,7 @@ from runhouse.cli.clusters import ClusterArgument, find_up
 from runhouse.cli.output import (
     JsonOption,
     confirm,
+    counted,
     print_json,
     print_line,
     print_table,
@@ -121,11 +122,15 @@ def prune(
         found = find_up(cluster)
         if not dry_run:
             would = found.prune_envs(days, cache=cache, dry_run=True)
-            question = f"Remove {len(would['removed'])} envs ({decimal(would['freed_bytes'])})?"
+            question = (
+                f"Remove {counted(len(would['removed']), 'env')} ({decimal(would['freed_bytes'])})?"
+            )
             confirm(question, "Nothing was removed.", yes=yes, as_json=as_json)
         done = found.prune_envs(days, cache=cache, dry_run=dry_run)
         if as_json:
             print_json(done)
             return
         verb = "would be removed" if dry_run else "removed"
-        print_line(f"{len(done['removed'])} envs {verb}, {decimal(done['freed_bytes'])} freed.")
+        print_line(
+            f"{counted(len(done['removed']), 'env')} {verb}, {decimal(done['freed_bytes'])} freed."
+        )

@@ -12,7 +12,7 @@ import typer
 from rich.filesize import decimal
 
 from runhouse.cli.clusters import find_up
-from runhouse.cli.output import JsonOption, print_json, print_line, span, told
+from runhouse.cli.output import JsonOption, counted, print_json, print_line, span, told
 from runhouse.files import Copying
 from runhouse.specs.folder import copy, find_place
 from runhouse.specs.object_place import ObjectPlace
@@ -73,7 +73,7 @@ def cp(
         resumed = done.size_bytes - done.sent_bytes
         there = f", of which {decimal(resumed)} were there" if resumed else ""
         print_line(
-            f"{done.files} files copied ({decimal(done.size_bytes)}{there}), "
+            f"{counted(done.files, 'file')} copied ({decimal(done.size_bytes)}{there}), "
             f"{done.deleted} deleted, in {span(done.seconds)}"
         )
 

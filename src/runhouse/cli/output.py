@@ -136,6 +136,11 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         print_line("  ".join(cells).rstrip())
 
 
+def counted(number: int, what: str) -> str:
+    """Return a number of things: `1 file`, `2 files`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def span(length_s: float) -> str:
     """Return a length of time as a person reads it; clocks of hosts may differ."""
     for unit, size in _UNITS:

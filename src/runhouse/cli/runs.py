@@ -12,6 +12,7 @@ from runhouse.cli.calls import show_value
 from runhouse.cli.clusters import ClusterArgument, ClusterOption, cluster_names, find_up
 from runhouse.cli.output import (
     JsonOption,
+    counted,
     print_json,
     print_line,
     print_table,
@@ -156,7 +157,7 @@ def cancel(
         if as_json:
             print_json({"name": run or cluster, "cancelled": [each.key for each in going]})
         elif run is None:
-            print_line(f"{len(going)} runs were cancelled.")
+            print_line(f"{counted(len(going), 'run')} cancelled.")
         else:
             print_line(f"{run} was cancelled." if going else f"{run} had ended before.")
 

@@ -10,7 +10,7 @@ import typer
 from rich.filesize import decimal
 
 from runhouse.cli.clusters import cluster_names, find_up
-from runhouse.cli.output import JsonOption, print_json, print_line, print_table, told
+from runhouse.cli.output import JsonOption, counted, print_json, print_line, print_table, told
 from runhouse.clusters.projects import project_of_directory
 from runhouse.ssh.project import Listing, list_project
 from runhouse.ssh.project_size import LeftOut, left_out
@@ -54,7 +54,9 @@ def sync(
             print_json(_as_json(listing, stays, placed, cluster))
             return
         verb = "would be sent" if dry_run else "are there"
-        print_line(f"{root}: {len(listing.files)} files, {decimal(listing.size_bytes)}, {verb}")
+        print_line(
+            f"{root}: {counted(len(listing.files), 'file')}, {decimal(listing.size_bytes)}, {verb}"
+        )
         _show("Largest folders", listing.largest_folders())
         _show("Left out", [(each.path, each.size_bytes) for each in stays])
         if placed is not None:
@@ -73,7 +75,7 @@ def _done(placed: Placed, cluster: str, *, dry_run: bool) -> str:
         return f"{cluster}: its code runs where it is, nothing is copied."
     verb = "to copy" if dry_run else "copied"
     return (
-        f"{cluster}: {report.files} files {verb} ({decimal(report.size_bytes)}), "
+        f"{cluster}: {counted(report.files, 'file')} {verb} ({decimal(report.size_bytes)}), "
         f"{report.deleted} deleted, in {placed.directory}"
     )
 

@@ -23,6 +23,9 @@ export const bytes = (n) => {
   return `${n < 10 && unit ? n.toFixed(1) : Math.round(n)} ${units[unit]}`;
 };
 
+/** A number of things: `1 run`, `2 runs`. */
+export const counted = (n, what) => `${n.toLocaleString("en")} ${what}${n === 1 ? "" : "s"}`;
+
 export const span = (s) => {
   if (s < 0) s = 0;
   if (s < 1) return `${Math.round(s * 1000)} ms`;

@@ -1,7 +1,7 @@
 // The output of one run, followed to its end.
 
 import { follow } from "./api.js";
-import { el, notice, Rows } from "./dom.js";
+import { counted, el, notice, Rows } from "./dom.js";
 
 const ROW = 19;
 const MOST_LINES = 200000;
@@ -73,7 +73,7 @@ export class Logs {
     this.planned = false;
     const wanted = this.filter.value.toLowerCase();
     this.found = wanted ? this.lines.filter((line) => line.text.toLowerCase().includes(wanted)) : this.lines;
-    const all = `${this.lines.length.toLocaleString("en")} lines`;
+    const all = counted(this.lines.length, "line");
     this.count.textContent = wanted ? `${this.found.length.toLocaleString("en")} of ${all}` : all;
     this.rows.set(this.found.length);
     if (this.live.checked) this.box.scrollTop = this.box.scrollHeight;

@@ -1,7 +1,7 @@
 // The objects in the workers' memory and on the host's disk.
 
 import { ask } from "./api.js";
-import { bytes, el, Rows } from "./dom.js";
+import { bytes, counted, el, Rows } from "./dom.js";
 
 const ROW = 34;
 
@@ -42,7 +42,7 @@ export class Objects {
       return words.every((word) => text.includes(word));
     });
     const size = this.found.reduce((sum, entry) => sum + (entry.size_bytes ?? 0), 0);
-    this.total.textContent = `${this.found.length} objects, ${bytes(size)}`;
+    this.total.textContent = `${counted(this.found.length, "object")}, ${bytes(size)}`;
     this.rows.set(this.found.length);
   }
 }

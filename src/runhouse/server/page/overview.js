@@ -1,7 +1,7 @@
 // What a cluster is, how busy its nodes are and were, and its workers.
 
 import { ask, tell } from "./api.js";
-import { bytes, el, guarded, renew, span, table } from "./dom.js";
+import { bytes, counted, el, guarded, renew, span, table } from "./dom.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 300;
@@ -147,7 +147,7 @@ export class Overview {
         + "functions have to be sent again before they can be called by name.",
       async () => {
         const told = await tell(`/workers/${worker.id}/restart`);
-        return `The worker ${worker.pid} was ended; ${told.cancelled.length} runs were cancelled.`;
+        return `The worker ${worker.pid} was ended; ${counted(told.cancelled.length, "run")} cancelled.`;
       },
     );
     button.setAttribute("aria-label", `Restart worker ${worker.pid}`);

@@ -1,7 +1,7 @@
 // Runs that go on and past ones, and one of them with its output.
 
 import { ask, tell } from "./api.js";
-import { el, guarded, notice, Rows, span, when } from "./dom.js";
+import { counted, el, guarded, notice, Rows, span, when } from "./dom.js";
 import { Logs } from "./logs.js";
 
 const ROW = 48;
@@ -104,7 +104,7 @@ export class Runs {
     }
     const older = Math.max(0, this.total - this.known.size);
     const more = older ? `, and ${older} older ones that a search finds` : "";
-    this.count.textContent = `${this.found.length} runs${more}`;
+    this.count.textContent = `${counted(this.found.length, "run")}${more}`;
     this.rows.set(this.found.length);
   }
 
