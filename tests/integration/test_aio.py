@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -43,6 +44,19 @@ async def fail_later(code: int) -> None:
 async def echo(value: bytes) -> bytes:
     """Return the argument."""
     return value
+
+
+async def its_loop() -> int:
+    """Return which event loop it runs on."""
+    return id(asyncio.get_running_loop())
+
+
+def test_the_first_coroutines_of_a_worker_share_one_event_loop() -> None:
+    for number in range(3):
+        call = rh.function(its_loop).to(rh.here, env=f"first-{number}")
+        with ThreadPoolExecutor(8) as threads:
+            loops = set(threads.map(lambda _, call=call: asyncio.run(call()), range(8)))
+        assert len(loops) == 1
 
 
 def test_the_event_loop_goes_on_meanwhile() -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
 import threading
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
+from runhouse.lazy import LazyModule
 from runhouse.wire.exceptions import dump_error
 from runhouse.wire.frames import Frame
 from runhouse.wire.messages import Call, Kind
@@ -21,12 +20,15 @@ from runhouse.worker.store import Objects, attribute_names, type_name
 from runhouse.worker.values import dump_value
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import AsyncIterator, Callable, Iterator
 
     from runhouse.wire.pickling import Pickled
     from runhouse.worker.admission import Admission
     from runhouse.worker.operations import Operations
     from runhouse.worker.variables import SecretVariables
+else:
+    asyncio = LazyModule("asyncio")
 
 log = logging.getLogger("runhouse")
 
@@ -57,6 +59,8 @@ class Executor:
         self._on_left = on_left
         self._secrets = secrets
         self.capture: Capture | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._starting_loop = threading.Lock()
 
     def execute(self, run: Run, frame: Frame) -> None:
         """Run a call on this thread; coroutines move to the event loop and end there."""
@@ -137,17 +141,21 @@ class Executor:
 
     def _start_async(self, run: Run, awaitable: Any, frame: Frame, retry: Retry) -> None:
         """Let the event loop run a coroutine or an async generator to its end."""
-        self._loop.call_soon_threadsafe(
-            lambda: run.set_task(
-                self._loop.create_task(self._run_async(run, awaitable, frame, retry))
-            )
+        loop = self._running_loop()
+        loop.call_soon_threadsafe(
+            lambda: run.set_task(loop.create_task(self._run_async(run, awaitable, frame, retry)))
         )
 
-    @cached_property
-    def _loop(self) -> asyncio.AbstractEventLoop:
-        loop = asyncio.new_event_loop()
-        threading.Thread(target=loop.run_forever, name="runhouse-async", daemon=True).start()
-        return loop
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the one event loop of all coroutines, which runs from the first one on."""
+        with self._starting_loop:
+            if self._loop is None:
+                loop = self._loop = asyncio.new_event_loop()
+                thread = threading.Thread(
+                    target=loop.run_forever, name="runhouse-async", daemon=True
+                )
+                thread.start()
+            return self._loop
 
     async def _run_async(self, run: Run, awaitable: Any, frame: Frame, retry: Retry) -> None:
         current.set(run)
