@@ -135,6 +135,9 @@ def test_stopped_machines_keep_their_files_and_come_back_elsewhere(
         life.keep_warm()
     with pytest.raises(ClusterNotUpError), life.pause_autostop():
         pytest.fail("it cannot be paused")
+    for question in (life.keys, life.runs, lambda: life.get("limits"), lambda: life.get_run("a")):
+        with pytest.raises(ClusterNotUpError, match=r"says that it is stopped\. Bring it up"):
+            question()
     assert [one.state for one in region.instances("life")] == ["stopped"], "asking starts nothing"
 
     assert life.start() is life

@@ -33,7 +33,7 @@ from tests.rigs.sagemakerbox.refusals import Refusal
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.rigs.sagemaker_user import SageMakerUser
 
@@ -253,6 +253,29 @@ def test_two_nodes_and_their_warm_pool(
     assert "Host two" not in sagemaker_user.config.read_text()
     assert sagemaker_user.connections(job) == []
     two.teardown()
+
+
+def test_questions_launch_nothing_and_calls_do(sagemaker_user: SageMakerUser) -> None:
+    asked, running = sagemaker_user.cluster("asked"), sagemaker_user.running()
+    questions: list[Callable[[], object]] = [
+        *(asked.keys, asked.runs, asked.envs, asked.secrets, asked.clear, asked.cancel_all),
+        *(asked.prune_envs, asked.remove_secrets),
+        *(lambda: asked.get("a"), lambda: asked.get("a", remote=True), lambda: asked.get_run("a")),
+        *(lambda: asked.call("a", "b"), lambda: asked.delete("a"), lambda: asked.rename("a", "b")),
+        lambda: asked.remove_conda_env("a"),
+    ]
+    for question in questions:
+        with pytest.raises(ClusterNotUpError, match=r"Bring it up with cluster\.up\(\)"):
+            question()
+    assert asked.status()["state"] == "down"
+    assert sagemaker_user.running() == running
+    remote = rh.function(sample.total).to(asked)
+    asked.teardown()
+    with pytest.raises(ClusterNotUpError):
+        asked.keys()
+    assert remote.get_or_call("sum", [1, 2]) == 3
+    assert asked.get("sum") == 3
+    asked.teardown()
 
 
 # -- training ----------------------------------------------------------------------------------

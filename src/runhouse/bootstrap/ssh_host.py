@@ -18,12 +18,7 @@ from runhouse.bootstrap.probe import HostFacts, check_python, check_writable, no
 from runhouse.bootstrap.python import bring_python
 from runhouse.bootstrap.transfers import copy_between, copy_files
 from runhouse.client.endpoint import ended
-from runhouse.errors import (
-    BootstrapError,
-    ConnectError,
-    ServerBusyError,
-    ServerStartError,
-)
+from runhouse.errors import BootstrapError, ConnectError, ServerBusyError, ServerStartError
 from runhouse.files import PLAINLY, Copying, private_directory, write_private
 from runhouse.server.control import ExitCode
 from runhouse.server.info import ServerConfig, ServerInfo, exclusive
@@ -103,6 +98,11 @@ class SshHost:
     def host(self) -> str:
         """Return the host's name for messages."""
         return self._place().host
+
+    @property
+    def is_found(self) -> bool:
+        """Tell whether it is known where it is, or was."""
+        return self._target is not None
 
     def _place(self) -> Target:
         with self._lock:

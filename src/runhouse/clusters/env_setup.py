@@ -73,10 +73,14 @@ class EnvSetup(Hosts):
 
     @property
     def client(self) -> Client:
-        """Return the client of the cluster's server.
+        """Return the client of the cluster's server, for questions: they launch nothing.
 
         :meta private:
+
+        Raises:
+            ClusterNotUpError: It is of machines that are not up.
         """
+        self.check_there()
         return self.calls.client
 
     @cached_property
@@ -198,7 +202,7 @@ class EnvSetup(Hosts):
             "python_version": version,
             "variables": None if variables is None else dict(variables),
         }
-        self.client.request("PUT", f"/envs/{quote(name, safe='')}", body)
+        self.calls.client.request("PUT", f"/envs/{quote(name, safe='')}", body)
 
     @property
     def _builder(self) -> EnvBuilder:
@@ -209,7 +213,7 @@ class EnvSetup(Hosts):
 
     def _bound(self, name: str) -> dict[str, Any] | None:
         """Return what the server knows about an env, or None."""
-        found: dict[str, Any] | None = self.client.get(f"/envs/{quote(name, safe='')}")
+        found: dict[str, Any] | None = self.calls.client.get(f"/envs/{quote(name, safe='')}")
         return found
 
     def _placed(self, projects: Iterable[Path]) -> list[str]:

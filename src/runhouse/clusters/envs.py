@@ -92,6 +92,7 @@ class Envs(EnvSetup):
             Whether there was one.
 
         Raises:
+            ClusterNotUpError: It is of machines that are not up; a question launches none.
             EnvSetupError: A worker still runs in it; the name is free, and `rh env prune` removes
                 the rest once the worker has ended.
             ConnectError: The host cannot be reached.
@@ -102,6 +103,7 @@ class Envs(EnvSetup):
             False
         """
         name = self.env_name(env)
+        self.check_there()
         bound = self._bound(name)
         self.client.request("DELETE", f"/envs/{quote(name, safe='')}")
         if bound is None:
@@ -126,6 +128,7 @@ class Envs(EnvSetup):
         """Return the envs that are on the cluster's head, with their sizes; the newest use first.
 
         Raises:
+            ClusterNotUpError: It is of machines that are not up; a question launches none.
             ConnectError: The host cannot be reached.
             BootstrapError: The host was reached, but runhouse cannot start there.
 
@@ -134,7 +137,7 @@ class Envs(EnvSetup):
             >>> all(env.size_bytes > 0 for env in rh.here.envs())
             True
         """
-        rows, bound = self._builder.listing()["envs"], self.client.get("/envs")["envs"]
+        bound, rows = self.client.get("/envs")["envs"], self._builder.listing()["envs"]
         status = extras.load("runhouse.clusters.env_status", extra="envs")
         found: list[EnvStatus] = status.status_of(rows, bound)
         return found
@@ -155,6 +158,7 @@ class Envs(EnvSetup):
             `removed`: their digests; `freed_bytes`; `in_use`: those that were left because of that.
 
         Raises:
+            ClusterNotUpError: It is of machines that are not up; a question launches none.
             ValueError: The number of days is negative.
             ConnectError: The host cannot be reached.
 
@@ -164,6 +168,7 @@ class Envs(EnvSetup):
             []
         """
         idle_s = arguments.seconds("idle_days", idle_days) * _DAY_S
+        self.check_there()
         return self._builder.remove(None, idle_s=idle_s, cache=cache, dry_run=dry_run)
 
 

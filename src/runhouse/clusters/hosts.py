@@ -37,10 +37,33 @@ class Hosts(Definition):
             node: Index of the node; 0 is the head.
         """
         if node not in self._hosts:
-            own = inside.own()
-            inward = node == 0 and own is not None and self._is_own_server(own.server_id)
+            inward = node == 0 and self._is_own()
             self._hosts[node] = LocalHost(settings.load()) if inward else self._make_host(node)
         return self._hosts[node]
+
+    @property
+    def may_launch(self) -> bool:
+        """Tell whether machines may have to be launched before anything can be asked of them.
+
+        :meta private:
+        """
+        return False
+
+    def check_there(self) -> None:
+        """Refuse a question for which machines would have to be launched.
+
+        :meta private:
+
+        Raises:
+            ClusterNotUpError: They are not up.
+        """
+        if self.may_launch:
+            self.ssh_creds()
+
+    def _is_own(self) -> bool:
+        """Tell whether this code runs under this cluster's server."""
+        own = inside.own()
+        return own is not None and self._is_own_server(own.server_id)
 
     def _is_own_server(self, server_id: str) -> bool:
         """Tell whether the server that this code runs under is this cluster's."""

@@ -10,6 +10,7 @@ import contextlib
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
+from runhouse.bootstrap.ssh_host import SshHost
 from runhouse.clusters.cluster import Cluster
 
 if TYPE_CHECKING:
@@ -38,6 +39,15 @@ class LaunchedCluster(Cluster, ABC):
         Args:
             refresh: Ask the cloud; False believes what is known here, if anything is.
         """
+
+    @property
+    def may_launch(self) -> bool:
+        """Tell whether the machines have not been looked for yet; see `Hosts.may_launch`.
+
+        :meta private:
+        """
+        head = self._hosts.get(0)
+        return not (isinstance(head, SshHost) and head.is_found) and not self._is_own()
 
     @abstractmethod
     def _told(self) -> dict[str, Any]:

@@ -134,6 +134,7 @@ class Objects(Notebooks):
             A copy of the object; in the worker that holds it, the very object.
 
         Raises:
+            ClusterNotUpError: It is of machines that are not up; a question launches none.
             ObjectNotFoundError: There is none, and `default` is `KeyError`. It is a `KeyError`.
             ConnectError: The host cannot be reached.
 
@@ -147,6 +148,7 @@ class Objects(Notebooks):
             runhouse.errors.ObjectNotFoundError: ...key 'nothing' not found...
         """
         arguments.key("key", key)
+        self.check_there()
         own = self._own()
         if own is not None and not remote:
             found = own.objects.find(key, default=_ABSENT)
@@ -210,6 +212,7 @@ class Objects(Notebooks):
             The result; a generator for generator methods and `"__iter__"`.
 
         Raises:
+            ClusterNotUpError: It is of machines that are not up; a question launches none.
             ObjectNotFoundError: There is no such object, function or class.
             AttributeError: It has no such attribute.
             Exception: What the method itself raises.
@@ -226,6 +229,7 @@ class Objects(Notebooks):
         """
         arguments.key("module_name", module_name)
         arguments.member("method_name", method_name)
+        self.check_there()
         target, given = Target(key=module_name), (args, kwargs)
         options = call_options(stream_logs=stream_logs, run_name=run_name)
         calls = self.calls
@@ -251,6 +255,7 @@ class Objects(Notebooks):
             env: The env; None for all.
 
         Raises:
+            ClusterNotUpError: It is of machines that are not up; a question launches none.
             InvalidNameError: No env can have this name.
             ConnectError: The host cannot be reached.
 
@@ -273,6 +278,7 @@ class Objects(Notebooks):
             new: The key that it gets; an object that has it is replaced.
 
         Raises:
+            ClusterNotUpError: It is of machines that are not up; a question launches none.
             ObjectNotFoundError: There is no object of the old key.
             InvalidNameError: The new key cannot be used.
 
@@ -296,6 +302,7 @@ class Objects(Notebooks):
             keys: One key, or several.
 
         Raises:
+            ClusterNotUpError: It is of machines that are not up; a question launches none.
             TypeError: A key is no text.
             ConnectError: The host cannot be reached.
 
@@ -316,6 +323,7 @@ class Objects(Notebooks):
         """Delete all objects of all envs.
 
         Raises:
+            ClusterNotUpError: It is of machines that are not up; a question launches none.
             ConnectError: The host cannot be reached.
 
         Example:
@@ -338,6 +346,7 @@ class Objects(Notebooks):
             Its handle.
 
         Raises:
+            ClusterNotUpError: It is of machines that are not up; a question launches none.
             RunNotFoundError: There is none.
             ConnectError: The host cannot be reached.
 

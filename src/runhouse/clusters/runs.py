@@ -57,6 +57,7 @@ class Runs(Objects):
         """Return the runs that were recorded and all calls that are going on, the newest first.
 
         Raises:
+            ClusterNotUpError: It is of machines that are not up; a question launches none.
             ConnectError: The host cannot be reached.
 
         Example:
@@ -93,6 +94,7 @@ class Runs(Objects):
             force: End their worker processes too.
 
         Raises:
+            ClusterNotUpError: It is of machines that are not up; a question launches none.
             ConnectError: The host cannot be reached.
 
         Example:

@@ -105,6 +105,7 @@ class Secrets(Commands):
         """Return the secrets that were put on the cluster: names and places, no values.
 
         Raises:
+            ClusterNotUpError: It is of machines that are not up; a question launches none.
             SecretError: The host's note of them cannot be read.
             ConnectError: The host cannot be reached.
 
@@ -113,6 +114,7 @@ class Secrets(Commands):
             >>> rh.here.secrets()
             []
         """
+        self.check_there()
         return sent_to(self)
 
     def remove_secrets(self, names: str | Sequence[str] | None = None) -> list[SentSecret]:
@@ -125,6 +127,7 @@ class Secrets(Commands):
             An entry for each secret, `removed`, or `unchanged` when it was not there.
 
         Raises:
+            ClusterNotUpError: It is of machines that are not up; a question launches none.
             SecretError: A file there cannot be written.
             ConnectError: A host cannot be reached.
             TypeError: The names are no texts.
@@ -139,4 +142,5 @@ class Secrets(Commands):
             chosen: Sequence[str] = [each.name for each in self.secrets()]
         else:
             chosen = arguments.texts("names", names)
+        self.check_there()
         return [Secret(name).remove(self) for name in chosen]

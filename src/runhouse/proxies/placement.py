@@ -10,7 +10,7 @@ from runhouse.client.endpoint import Target
 from runhouse.clusters.calls import Arguments, CallOptions, Calls, call_options
 from runhouse.clusters.env_use import EnvUse
 from runhouse.clusters.here import find_cluster
-from runhouse.errors import ClusterLostError, ObjectNotFoundError
+from runhouse.errors import ClusterLostError, ClusterNotUpError, ObjectNotFoundError
 from runhouse.lazy import LazyModule
 from runhouse.proxies.source import Source, find_source, source_of_name
 
@@ -76,6 +76,7 @@ class Placement:
         def act(target: Target) -> Any:
             return self.calls.call(target, op, self.source.key, arguments, options, **fields)
 
+        self._be_there()
         for _ in range(max(1, options.retries) if options.relaunch else 0):
             try:
                 return self._told(act)
@@ -83,13 +84,26 @@ class Placement:
                 self.relaunch()
         return self._told(act)
 
+    def _be_there(self) -> None:
+        """Bring the cluster up, and the code there, if it has given up the machines of before."""
+        try:
+            self.cluster.check_there()
+        except ClusterNotUpError:
+            self.relaunch()
+        if self.calls is not self.cluster.calls:
+            self._bring()
+
     def relaunch(self) -> None:
-        """Launch a cluster whose machines were lost, and bring the code there.
+        """Launch a cluster whose machines are gone, and bring the code there.
 
         Raises:
             LaunchError: They did not come up.
         """
         self.cluster.up()
+        self._bring()
+
+    def _bring(self) -> None:
+        """Bring the code to the machines that the cluster has now."""
         self.calls = self.cluster.calls
         source = self.source
         env = EnvUse(self.target.env, self.target.scope.env, self.projects)
@@ -100,6 +114,7 @@ class Placement:
         self, op: Operation, arguments: Arguments, options: CallOptions, **fields: Any
     ) -> RunInfo:
         """Start a recorded run of the code; see `Calls.start`."""
+        self._be_there()
         return self._told(
             lambda target: self.calls.start(
                 target, op, self.source.key, arguments, options, **fields
@@ -138,6 +153,8 @@ class Placement:
         self, op: Operation, arguments: Arguments, options: CallOptions, **fields: Any
     ) -> Any:
         """Call the code without blocking the event loop."""
+        if self.cluster.may_launch or self.calls is not self.cluster.calls:
+            await asyncio.to_thread(self._be_there)
         for _ in range(max(1, options.retries) if options.relaunch else 0):
             try:
                 return await self._call_once(op, arguments, options, fields)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from runhouse.errors import RunNotFoundError
+from runhouse.errors import ClusterNotUpError, RunNotFoundError
 from runhouse.lazy import LazyModule
 
 if TYPE_CHECKING:
@@ -39,6 +39,10 @@ def result_or(cluster: Cluster, run_name: str, manner: str, call: Callable[[], A
 
 def _useful_run(cluster: Cluster, run_name: str) -> Run | None:
     """Return the run of a name whose result is there, or will be; None when there is none."""
+    try:
+        cluster.check_there()
+    except ClusterNotUpError:  # a call brings it up, and the run may still be on its disk
+        cluster.up()
     with contextlib.suppress(RunNotFoundError):
         run = cluster.get_run(run_name)
         if run.status in ("queued", "running", "done"):

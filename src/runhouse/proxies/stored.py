@@ -9,16 +9,20 @@ from runhouse.client.endpoint import Target
 from runhouse.clusters.arguments import member
 from runhouse.clusters.calls import NO_ARGUMENTS, CallOptions
 from runhouse.errors import ConnectError, NotLoadableError, PythonMismatchError
+from runhouse.lazy import LazyModule
 from runhouse.proxies.release import Unneeded, unneeded
 from runhouse.registry.names import check_key
 from runhouse.worker import inside
 
 if TYPE_CHECKING:
+    import asyncio
     import weakref
 
     from runhouse.clusters.calls import Arguments, Calls
     from runhouse.clusters.cluster import Cluster
     from runhouse.wire.messages import Operation, RunInfo
+else:
+    asyncio = LazyModule("asyncio")
 
 ABSENT = object()
 NO_OPTIONS = CallOptions()
@@ -50,7 +54,7 @@ class Stored:
             ObjectNotFoundError: There is no object of this key.
             ConnectError: The host cannot be reached.
         """
-        cluster.client.forget_home(key)
+        cluster.calls.client.forget_home(key)
         return cls(cluster, cluster.calls.worker_id(Target(key=key)), key)
 
     @property
@@ -87,6 +91,7 @@ class Stored:
 
     def call(self, op: Operation, arguments: Arguments, options: CallOptions, **fields: Any) -> Any:
         """Make a call of the object and wait for its end; see `Calls.call`."""
+        self.cluster.check_there()
         calls = self._calls
         if self._unneeded is not None:
             fields["release"] = self._unneeded.take()
@@ -96,6 +101,8 @@ class Stored:
         self, op: Operation, arguments: Arguments, options: CallOptions, **fields: Any
     ) -> Any:
         """Make a call without blocking the event loop."""
+        if self.cluster.may_launch:
+            await asyncio.to_thread(self.cluster.check_there)
         calls = self._calls
         if self._unneeded is not None:
             fields["release"] = self._unneeded.take()
@@ -105,6 +112,7 @@ class Stored:
         self, op: Operation, arguments: Arguments, options: CallOptions, **fields: Any
     ) -> RunInfo:
         """Start a recorded run; the object stays from now on, since the run may come later."""
+        self.cluster.check_there()
         self.keep()
         return self._calls.start(self._target, op, self.key, arguments, options, **fields)
 
