@@ -8,16 +8,14 @@ import subprocess
 import sys
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer
 
 import runhouse as rh
 from runhouse.bootstrap.host import Tunnel
-from runhouse.cli.main import app
 from runhouse.clusters.status import CloudStatus, ClusterStatus
 from runhouse.server.problem import SORTS
+from tests.rigs.cli import commands
 
 ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", *(f"docs/{page.name}" for page in sorted((ROOT / "docs").glob("*.md")))]
@@ -108,25 +106,18 @@ def test_attributes_that_troubleshooting_names_are_there() -> None:
             assert f"{fact}: " in facts, f"{name}.{fact}"
 
 
-def _commands() -> dict[str, set[str]]:
+def _options() -> dict[str, set[str]]:
     """Return the options of each command of `rh`, by its words."""
-    root = typer.main.get_command(app)
-    found: dict[str, set[str]] = {}
-    rest: list[tuple[str, Any]] = [("", root)]
-    while rest:
-        words, command = rest.pop()
-        options = {name for each in command.params for name in each.opts}
-        found[words.strip()] = options | {"-h", "--help"}
-        rest += [
-            (f"{words} {name}", each) for name, each in getattr(command, "commands", {}).items()
-        ]
-    return found
+    return {
+        " ".join(words): {name for each in command.params for name in each.opts} | {"-h", "--help"}
+        for words, command in commands().items()
+    }
 
 
 @pytest.mark.parametrize("page", [*PAGES, "bench/README.md", "CONTRIBUTING.md"])
 def test_commands_that_pages_show_are_there(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
-    known = _commands()
+    known = _options()
     for line in re.findall(r"^(?:\$ |    |> )rh (.*)$|`rh ([^`]+)`", text, re.MULTILINE):
         shown = re.split(r" {2,}#| -- | \| ", "".join(line))[0].split()
         if not shown or shown[0].isupper():

@@ -89,7 +89,8 @@ def test_a_command_is_hung_up_when_its_input_closes(shell: str, data: bytes) -> 
         process.stdin.flush()
         assert process.stdout.readline() == b"ready\n"
         process.stdin.close()  # the shell may be about to start `sleep`, or have done so
-        assert b"never" not in process.stdout.read()
+        # A child that zsh has forked and not executed may write once more what zsh has written.
+        assert process.stdout.read() in (b"", b"ready\n" if shell == "zsh" else b"")
         process.wait(10)
 
 

@@ -88,8 +88,7 @@ def find_up(name: str) -> Cluster:
         ClusterNotUpError: It is of cloud machines, and they are not up.
     """
     found = find(name)
-    if isinstance(found, LaunchedCluster):
-        found.ssh_creds()
+    found.check_there()
     return found
 
 
