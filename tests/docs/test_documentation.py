@@ -15,7 +15,7 @@ import runhouse as rh
 from runhouse.bootstrap.host import Tunnel
 from runhouse.clusters.status import CloudStatus, ClusterStatus
 from runhouse.server.problem import SORTS
-from tests.rigs.cli import commands
+from tests.rigs.commands import commands
 
 ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", *(f"docs/{page.name}" for page in sorted((ROOT / "docs").glob("*.md")))]

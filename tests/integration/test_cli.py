@@ -14,8 +14,9 @@ import pytest
 from typer.testing import CliRunner
 
 from runhouse.cli.main import app
-from tests.rigs.cli import RH, Cli, below_of, commands, environment, on_terminal, record
+from tests.rigs.cli import RH, Cli, environment, on_terminal, record
 from tests.rigs.clusters import private_sshd
+from tests.rigs.commands import below_of, commands
 from tests.rigs.gateway import dashboard
 from tests.rigs.sshd import free_port
 from tests.waiting import wait_until

@@ -16,10 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer.main
-
-from runhouse.cli.main import app
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -53,23 +49,6 @@ class Cli:
         assert done.returncode == code, done
         assert bool(done.stderr) == (code not in (0, 3)), done.stderr
         return json.loads(done.stdout)
-
-
-def commands() -> dict[tuple[str, ...], Any]:
-    """Return all commands and groups of `rh` by their words; `rh` itself has none."""
-    found: dict[tuple[str, ...], Any] = {}
-    rest: list[tuple[tuple[str, ...], Any]] = [((), typer.main.get_command(app))]
-    while rest:
-        words, command = rest.pop()
-        found[words] = command
-        rest += [((*words, name), below) for name, below in below_of(command).items()]
-    return found
-
-
-def below_of(command: Any) -> dict[str, Any]:
-    """Return the commands of a group by their names; none when it is no group."""
-    below: dict[str, Any] = getattr(command, "commands", {})
-    return below
 
 
 def record(home: Path, name: str, kind: str = "byo", **fields: object) -> None:
