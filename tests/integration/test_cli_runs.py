@@ -237,7 +237,7 @@ def test_a_full_disk_is_told(rh: Cli, words: str) -> None:
 
 
 def test_the_life_of_a_run(rh: Cli, tmp_path: Path) -> None:
-    words = ["--path", str(tmp_path / "mark"), "--seconds", "6", "--run-name", "slow"]
+    words = ["--path", str(tmp_path / "mark"), "--seconds", "12", "--run-name", "slow"]
     begun = rh("call", "local", "mark_slowly", "--background", *words)
     assert (begun.returncode, begun.stdout, begun.stderr) == (0, "slow\n", "")
     assert rh("result", "slow").returncode == 1

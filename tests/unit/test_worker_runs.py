@@ -215,7 +215,7 @@ def test_a_call_that_is_sent_again_after_its_end_takes_no_name(host: Host) -> No
     wait_until(lambda: not host.runs.running)
     assert host.ask(recorded("two", "wait", name="nightly")).kind == Kind.STARTED
     assert host.ask(first).kind == Kind.STARTED, "it is the end of the first that is shown"
-    assert host.counted == 2
+    wait_until(lambda: host.counted == 2)
     host.released.set()
     wait_until(lambda: not host.runs.running)
     assert host.names == {}
