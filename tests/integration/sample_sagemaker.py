@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -42,6 +44,13 @@ def sleep(seconds: float, mark: str) -> str:
     path.write_text(path.read_text() + "x" if path.exists() else "x")
     time.sleep(seconds)
     return path.read_text()
+
+
+def reach(host: str, port: int) -> str:
+    """Connect to another container of the job, and tell from which one."""
+    while socket.socket().connect_ex((host, port)):
+        time.sleep(0.1)
+    return os.environ["SM_CURRENT_HOST"]
 
 
 def serve() -> None:

@@ -236,6 +236,8 @@ def test_two_nodes_and_their_warm_pool(
     outputs = two.run(["echo $SM_CURRENT_HOST"], stream_logs=False, node="all")
     assert [out for _, out, _ in outputs] == ["algo-1\n", "algo-2\n"]
     assert "Host two-algo-2\n" in sagemaker_user.config.read_text()
+    two.run(["nohup python -m http.server 9000 >/dev/null 2>&1 &"], stream_logs=False, node=1)
+    assert rh.function(sample.reach).to(two)("algo-2", 9000) == "algo-1"
     two.keep_warm(1)  # then the head stops the whole job
     two.disconnect()
     wait_until(lambda: sagemaker_user.job(job)["TrainingJobStatus"] == "Stopped", timeout_s=40)

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from tests.rigs.namespaces import children
 from tests.rigs.sagemakerbox.box import HOME, KEY, PROJECT, REGION, SCRIPTS, Box
+from tests.rigs.sagemakerbox.network import INTERFACE
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from tests.rigs.sagemakerbox.account import Account
+    from tests.rigs.sagemakerbox.network import Network
 
 _FOLDERS = (
     "ml/input/config",
@@ -33,7 +35,6 @@ _FOLDERS = (
 )
 _SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SPACES = ("--net", "--mount", "--pid", "--fork", "--kill-child=SIGKILL")
-_NETWORK = "eth0"
 _WITHOUT_SSHD = "/bare:"  # an image of this name comes without sshd, as most do
 
 
@@ -51,7 +52,7 @@ class Container:
         account: Account,
         request: Mapping[str, Any],
         host: str,
-        hosts: Sequence[str],
+        network: Network,
         number: int,
     ) -> None:
         """Store what to run; nothing is started.
@@ -61,14 +62,14 @@ class Container:
             account: Where input comes from, and output goes.
             request: What `CreateTrainingJob` was given.
             host: Its name, as in `algo-1`.
-            hosts: The names of all containers of the job.
+            network: What connects the containers of the job.
             number: Another one for each container of the box.
         """
         self._box = box
         self._account = account
         self._request = request
         self._host = host
-        self._hosts = list(hosts)
+        self._network = network
         self._job = str(request["TrainingJobName"])
         self.id = f"{self._job}/{host}"
         self.folder = box.jobs / self._job / host
@@ -86,6 +87,7 @@ class Container:
             stderr=STDOUT,
             start_new_session=True,
         )
+        await self._network.enter(self._host, self._process.pid)
         assert self._process.stdout is not None
         await asyncio.to_thread(self._account.begin_log, stream)
         while line := await self._process.stdout.readline():
@@ -123,11 +125,12 @@ class Container:
                 "current_host": self._host,
                 "current_instance_type": kind,
                 "current_group_name": group["instance_group_name"],
-                "hosts": self._hosts,
-                "instance_groups": [{**group, "hosts": self._hosts}],
-                "network_interface_name": _NETWORK,
+                "hosts": self._network.hosts,
+                "instance_groups": [{**group, "hosts": self._network.hosts}],
+                "network_interface_name": INTERFACE,
             },
         )
+        (self.folder / "hosts").write_text(self._network.hosts_file)
         given = {
             "TrainingInputMode": "File",
             "S3DistributionType": "FullyReplicated",
@@ -186,7 +189,7 @@ class Container:
             "TRAINING_JOB_NAME": self._job,
             "TRAINING_JOB_ARN": arn,
             "SM_CURRENT_HOST": self._host,
-            "SM_HOSTS": json.dumps(self._hosts),
+            "SM_HOSTS": json.dumps(self._network.hosts),
             "SM_MODEL_DIR": "/opt/ml/model",
             "BOX_CONTAINER": self.id,
             "HOME": str(HOME),

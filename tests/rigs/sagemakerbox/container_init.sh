@@ -21,6 +21,7 @@ mount --bind "$folder/amazon" /var/lib/amazon
 mount --bind "$folder/sshd" /run/sshd
 mount --bind "$folder/etcssh" /etc/ssh
 mount --rbind "$folder/home" "$home"
+mount --bind "$folder/hosts" /etc/hosts
 mount -t proc proc /proc
 [ "$sshd" != hidden ] || mount --bind /dev/null /usr/sbin/sshd
 mount -t tmpfs -o mode=1777 tmpfs /mnt # a /tmp of its own; what is needed from there is bound back
@@ -34,5 +35,11 @@ for _ in $(seq 200); do
     [ -S "${relay[-1]}" ] && break
     sleep 0.02
 done
+if [ "$SM_HOSTS" != "[\"$SM_CURRENT_HOST\"]" ]; then # there are others
+    for _ in $(seq 200); do
+        [ -z "$(ip link show eth0 up 2>/dev/null)" ] || break
+        sleep 0.02
+    done
+fi
 cd /opt/ml/code
 exec "$@"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tests.rigs.sagemakerbox.box import ACCOUNT, REGION
+from tests.rigs.sagemakerbox.network import Network
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +42,9 @@ class Job:
         containers: Those that run.
     """
 
-    def __init__(self, request: dict[str, Any], make: Callable[[Job, str], Container]) -> None:
+    def __init__(
+        self, request: dict[str, Any], make: Callable[[Job, str, Network], Container]
+    ) -> None:
         """Begin in status Starting.
 
         Args:
@@ -165,7 +168,8 @@ class Job:
                 return
             self.move(secondary, message)
         stamp = int(self.created)
-        self.containers = {host: self._make(self, host) for host in self.hosts}
+        network = Network(self.hosts)
+        self.containers = {host: self._make(self, host, network) for host in self.hosts}
         running = [
             asyncio.create_task(each.run(self.arn, f"{self.name}/{host}-{stamp}"))
             for host, each in self.containers.items()
