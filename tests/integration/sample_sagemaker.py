@@ -24,6 +24,13 @@ open("/opt/ml/output/failure", "w").write("the disk is on fire")
 sys.exit(3)
 """
 
+FAILS_IN_SECOND = """\
+import os
+if os.environ["SM_CURRENT_HOST"] == "algo-2":
+    raise ValueError("loss is nan")
+print("trained")
+"""
+
 
 def total(numbers: list[int]) -> int:
     """Add numbers with a library that is there."""

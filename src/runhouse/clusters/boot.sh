@@ -147,11 +147,19 @@ run_program() {
     code=$?
     program=
     wait "$shown"
-    if [ "$code" -ne 0 ] && [ ! -s /opt/ml/output/failure ]; then
-        mkdir -p /opt/ml/output
-        { echo "The program ended with code $code. Its last lines:"; tail -n 20 "$state/program.log"; } >/opt/ml/output/failure
+    why=
+    if [ "$code" -ne 0 ]; then
+        failure=/opt/ml/output/failure
+        if [ -s "$failure" ]; then
+            why=$(cat "$failure")
+        else
+            why=$(grep -v '^[[:space:]]*$' "$state/program.log" | tail -n 1)
+            mkdir -p /opt/ml/output
+            { echo "The program ended with code $code. Its last lines:"; tail -n 20 "$state/program.log"; } >"$failure"
+        fi
+        why=": $(printf %s "$why" | tr '\r\n' '  ' | cut -c 1-500)"
     fi
-    say "the program ended with code $code"
+    say "the program ended with code $code$why"
     touch "$state/active"
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from runhouse.clusters.accounts import AnswerError
 from runhouse.clusters.boot import ENDED
@@ -17,8 +17,15 @@ if TYPE_CHECKING:
 
 _GROUP = "/aws/sagemaker/TrainingJobs"
 _PAUSE_S = 1.0
-_ENDED = re.compile(rf"^{re.escape(ENDED)}(\d+)$")
+_ENDED = re.compile(rf"^{re.escape(ENDED)}(\d+)(?:: (.*))?$")
 _MISSING = "ResourceNotFoundException"
+
+
+class Ending(NamedTuple):
+    """How the user's program has ended in a container, and why if it has failed."""
+
+    code: int
+    reason: str
 
 
 @dataclass(slots=True)
@@ -28,12 +35,12 @@ class JobLogs:
     Attributes:
         account: The way to CloudWatch.
         job: The job's name.
-        codes: How the user's program has ended, for each container in which it has.
+        ends: How the user's program has ended, for each container in which it has.
     """
 
     account: Account
     job: str
-    codes: dict[str, int] = field(default_factory=dict)
+    ends: dict[str, Ending] = field(default_factory=dict)
     _places: dict[str, str] = field(default_factory=dict)
 
     def read(self) -> Iterator[tuple[str, str]]:
@@ -45,7 +52,7 @@ class JobLogs:
             for text in self._lines(stream):
                 ended = _ENDED.match(text)
                 if ended is not None:
-                    self.codes[host] = int(ended[1])
+                    self.ends[host] = Ending(int(ended[1]), ended[2] or "")
                 yield host, text
 
     def follow(self, until: float | None) -> Iterator[tuple[str, str]]:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, TextIO
 from runhouse.errors import RunTimeoutError, TrainingJobFailedError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection
 
-    from runhouse.clusters.job_logs import JobLogs
+    from runhouse.clusters.job_logs import Ending, JobLogs
     from runhouse.clusters.training_job import Job, Jobs
 
 _TAIL = 20
@@ -47,8 +47,8 @@ def wait_for_program(
                 show.flush()
             continue
         last = found or job
-        if found is None or found.has_ended or len(logs.codes) == job.count:
-            _check(jobs.cluster, last, logs.codes, "\n".join(tail).strip())
+        if found is None or found.has_ended or len(logs.ends) == job.count:
+            _check(jobs.cluster, last, logs.ends.values(), "\n".join(tail).strip())
             return last
         found = jobs.find(job.name)
     msg = (
@@ -58,26 +58,26 @@ def wait_for_program(
     raise RunTimeoutError(msg)
 
 
-def _check(cluster: str, job: Job, codes: Mapping[str, int], tail: str) -> None:
+def _check(cluster: str, job: Job, ends: Collection[Ending], tail: str) -> None:
     """Raise what went wrong, if anything did."""
-    failed = next((code for code in codes.values() if code), 0)
-    if failed:
+    failed = next((end for end in ends if end.code), None)
+    if failed is not None:
         stays = (
             f"Start it again when it is corrected: `rh up {cluster}`."
             if job.has_ended
             else f"The container stays for a while: look at it with `ssh {cluster}`."
         )
         msg = (
-            f"The program of {cluster!r} has failed. It ended with code {failed}. Its last "
-            f"lines:\n{tail}\n{stays}"
+            f"The program of {cluster!r} has failed. It ended with code {failed.code}. Its "
+            f"last lines:\n{tail}\n{stays}"
         )
         raise TrainingJobFailedError(
             msg,
             cluster=cluster,
             job=job.name,
-            exit_code=failed,
-            reason=job.reason or f"exit code {failed}",
+            exit_code=failed.code,
+            reason=job.reason or failed.reason or f"exit code {failed.code}",
             log_tail=tail,
         )
-    if not codes and job.status != "Completed":
+    if not ends and job.status != "Completed":
         raise job.ended_error(cluster, tail)
