@@ -306,7 +306,7 @@ def test_ctrl_c_tells_which_job_goes_on(
 
 
 def test_who_cannot_connect_in_time_is_told_that_the_job_runs(
-    sagemaker_user: SageMakerUser,
+    sagemaker_user: SageMakerUser, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = sagemaker_user.cluster("deaf", connection_wait_time=1)
     with (
@@ -320,5 +320,6 @@ def test_who_cannot_connect_in_time_is_told_that_the_job_runs(
     ):
         made.up()
     assert error.value.code == "AccessDenied"
+    assert " of deaf goes on, and costs. Stop it with" in capsys.readouterr().err
     made.teardown()
     assert not made.is_up()

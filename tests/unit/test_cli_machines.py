@@ -199,6 +199,13 @@ def test_without_skypilot_it_is_told_how_to_get_it(rh: Cli, words: list[str]) ->
 
 
 @without_skypilot
+def test_who_has_no_machines_of_skypilot_needs_none(rh: Cli) -> None:
+    (rh.home / "clusters" / "gpu.json").unlink()
+    told = rh.json("list", "--all")
+    assert "box" in [each["name"] for each in told]
+
+
+@without_skypilot
 @pytest.mark.parametrize("words", [["run", "gpu", "ls"], ["ssh", "gpu"]])
 def test_what_passes_on_codes_says_that_it_did_not_run(rh: Cli, words: list[str]) -> None:
     done = rh(*words)

@@ -128,6 +128,7 @@ class Lifecycle:
             LaunchError: It did not come up; subclasses say why.
             JobStoppedError: It has ended.
             ConnectionWaitExpiredError: It runs, but cannot be connected to.
+            ConnectError: It runs, but will not be connected to; which job that is was told.
             KeyboardInterrupt: The user pressed Ctrl-C; the job was told.
         """
         job = self.find()
@@ -135,11 +136,12 @@ class Lifecycle:
             job = job or self._create()
             job = self.jobs.await_training(job, settings.load().launch_timeout_s, self._say)
             self._await_connections(job)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, ConnectError) as error:
             name = self.asked_for if job is None else job.name
             if name:
+                interrupted = "Interrupted. " if isinstance(error, KeyboardInterrupt) else ""
                 say(
-                    f"Interrupted. The job {name} of {self.name} goes on, and costs. "
+                    f"{interrupted}The job {name} of {self.name} goes on, and costs. "
                     f"Stop it with: rh down {self.name}"
                 )
             raise

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from runhouse.clusters import launching
 from runhouse.clusters.cluster import Cluster
-from runhouse.clusters.launched import LaunchedCluster
 from runhouse.clusters.on_demand import OnDemandCluster
 from runhouse.clusters.sagemaker import SageMakerCluster
 from runhouse.errors import ClusterNotFoundError, InvalidNameError, LaunchError, RunhouseError
@@ -47,8 +46,7 @@ def overview(*, ask_skypilot: bool) -> list[Seen]:
 
     Raises:
         LaunchError: SkyPilot does not answer.
-        ImportError: SkyPilot is to be asked, and is not installed; unless all clusters that are
-            launched are SageMaker's.
+        ImportError: SkyPilot is to be asked about a cluster of its own, and is not installed.
     """
     seen = [_seen(name) for name in Cluster.list()]
     launched: dict[str, Machines] = {}
@@ -70,8 +68,7 @@ def _launched_by_skypilot(saved: Sequence[Cluster | None]) -> dict[str, Machines
     try:
         found: list[Machines] = launching.skypilot().find_all()
     except ImportError:
-        kinds = {type(each) for each in saved if isinstance(each, LaunchedCluster)}
-        if kinds != {SageMakerCluster}:
+        if any(isinstance(each, OnDemandCluster) for each in saved):
             raise
         found = []
     return {machines.name: machines for machines in found}
