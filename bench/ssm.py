@@ -1,15 +1,14 @@
 """Figures of our Session Manager client, against the box of the tests.
 
-The peers are a bare websocket with the same framing and the same kind of loop, once as a proxy
-command to the same port and once as an echo in one process; and the box's own client, which is
-written for being read (asyncio, one message at a time).
+The peers are a bare websocket with the same framing and the same kind of loop, as a proxy command
+to the same port; a websocket echo, as the library `websockets` has it; and the box's own client,
+which is written for being read (asyncio, one message at a time).
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import select
 import subprocess
 import sys
 import time
@@ -22,12 +21,11 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
+from websockets.sync.client import connect
 
 from bench.limits import MEGABYTE, free_port, wait_for_port
 from bench.local import interleaved
 from bench.rows import Row
-from runhouse.ssh.ssm.frames import FrameReader, Opcode, write_frames
-from runhouse.ssh.ssm.link import Link
 from tests.rigs import namespaces
 from tests.rigs.sagemakerbox import life
 from tests.rigs.sagemakerbox.box import Box
@@ -41,8 +39,22 @@ _WAIT_S = 10.0
 _LONGEST_S = 900.0
 _NAIVE = "a plain asyncio client"
 
-# A websocket server: `echo` says back what comes, `tunnel` leads to a port.
-_SERVER = """
+# A websocket server that says back what comes.
+_ECHO = """
+import asyncio, sys
+from websockets.asyncio.server import serve
+
+async def echo(connection):
+    async for message in connection:
+        await connection.send(message)
+
+async def main():
+    async with serve(echo, "127.0.0.1", int(sys.argv[1]), compression=None):
+        await asyncio.Event().wait()
+asyncio.run(main())
+"""
+# One that leads to a port.
+_FORWARDER = """
 import asyncio, sys
 from websockets.server import ServerProtocol
 from tests.rigs.sagemakerbox.gateway import Frames, frame
@@ -59,14 +71,11 @@ class Server(asyncio.Protocol):
     def data_received(self, data):
         if self.upgrade is not None:
             self.task = asyncio.create_task(self.open(data))
-        elif len(sys.argv) > 2:
-            self.port.write(b"".join(payload for _, payload in self.frames.feed(data)))
         else:
-            self.transport.write(b"".join(frame(*each) for each in self.frames.feed(data)))
+            self.port.write(b"".join(payload for _, payload in self.frames.feed(data)))
     async def open(self, data):
-        if len(sys.argv) > 2:
-            made = lambda: Port(self.transport)
-            self.port, _ = await loop.create_connection(made, "127.0.0.1", int(sys.argv[2]))
+        made = lambda: Port(self.transport)
+        self.port, _ = await loop.create_connection(made, "127.0.0.1", int(sys.argv[2]))
         self.upgrade.receive_data(data)
         for request in self.upgrade.events_received():
             self.upgrade.send_response(self.upgrade.accept(request))
@@ -221,10 +230,10 @@ def _down(target: Target, command: list[str], size: int) -> float:
 
 
 @contextmanager
-def _server(*words: str) -> Iterator[str]:
+def _server(script: str, *words: str) -> Iterator[str]:
     """Start a websocket server, and give its URL."""
     port = free_port()
-    with subprocess.Popen([sys.executable, "-c", _SERVER, str(port), *words]) as server:
+    with subprocess.Popen([sys.executable, "-c", script, str(port), *words]) as server:
         try:
             wait_for_port(port)
             yield f"ws://127.0.0.1:{port}/"
@@ -234,18 +243,14 @@ def _server(*words: str) -> Iterator[str]:
 
 @contextmanager
 def _websocket_echo() -> Iterator[Callable[[], None]]:
-    """Give a round trip over a websocket, with the same framing and the same loop as ours."""
-    with _server() as url:
-        link, reader, poll = Link(url, {}, timeout_s=_WAIT_S), FrameReader(), select.poll()
-        poll.register(link, select.POLLIN)
+    """Give a round trip over a websocket of the library."""
+    with _server(_ECHO) as url, connect(url, compression=None) as link:
 
         def trip() -> None:
-            link.send(write_frames(Opcode.BINARY, [b"x"]))
-            while not poll.poll(_WAIT_S * 1000) or not reader.feed(link.receive()):
-                pass
+            link.send(b"x")
+            assert link.recv(_WAIT_S) == b"x"
 
         yield trip
-        link.close()
 
 
 @contextmanager
@@ -256,7 +261,7 @@ def _tunnel(target: Target) -> Iterator[subprocess.Popen[bytes]]:
         try:
             wait_for_port(port)
             with (
-                _server(str(port)) as url,
+                _server(_FORWARDER, str(port)) as url,
                 target.start([sys.executable, "-c", _TUNNEL, url]) as process,
             ):
                 yield process
@@ -287,7 +292,7 @@ def _trip_rows(target: Target, ssh: list[str], *, quick: bool) -> list[Row]:
     name, against = "SSM, round trip of a byte", "pipe, bare websocket, port, and back"
     return [
         Row(name, ms[0], "ms", ms[1], against, 3, 3, "less"),
-        Row(name, ms[2], "ms", ms[3], "one process that echoes", 15, 15, "less"),
+        Row(name, ms[2], "ms", ms[3], "a websocket echo (websockets)", 3, 3, "less"),
         Row(f"{name} through ssh", ms[4], "ms", ms[5], "without ssh", 3, 2, "less"),
     ]
 
