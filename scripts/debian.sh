@@ -10,6 +10,7 @@ for package in "$@"; do
         openssh-client) program=ssh ;;
         rsync) program=rsync ;;
         iproute2) program=ip ;;
+        awscli) program=/usr/bin/aws ;; # pip's is version 1
         git | curl | sudo | busybox | zsh | fish | sshfs | chromium) program=$package ;;
         *) program="" ;;
     esac

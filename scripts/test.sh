@@ -4,9 +4,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Without these, tests against real sshd processes, in shells and in a browser are skipped, and each says
-# what it misses.
-scripts/debian.sh openssh-server openssh-client rsync sshfs iproute2 git busybox zsh fish chromium || true
+# Without these, tests against real sshd processes, in shells, in a browser and with AWS's command line are
+# skipped, and each says what it misses.
+scripts/debian.sh openssh-server openssh-client rsync sshfs iproute2 git busybox zsh fish chromium awscli || true
 scripts/setup.sh dev
 unset PYTHONDONTWRITEBYTECODE # hundreds of processes import the same modules
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +14,7 @@ from typer.testing import CliRunner
 
 import runhouse as rh
 from runhouse.cli.main import app
+from runhouse.clusters import ssm_proxy
 from runhouse.clusters.accounts import open_account
 from runhouse.clusters.roles import find_role
 from runhouse.errors import (
@@ -20,14 +25,18 @@ from runhouse.errors import (
     RoleNotFoundError,
     SSMUnavailableError,
 )
-from tests.rigs.sagemakerbox.box import PROFILE, ROLE, ROLE_NAME
+from tests.integration import sample_sagemaker
+from tests.rigs.sagemakerbox.box import PROFILE, PROJECT, ROLE, ROLE_NAME
 from tests.rigs.sagemakerbox.refusals import ALL, S3, Refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.rigs.sagemaker_user import SageMakerUser
 
 pytestmark = [pytest.mark.timeout(60), pytest.mark.root]
 SOON_S = 10
+AWS_CLI = "/usr/bin/aws"  # of Debian's package, which is version 2
 
 
 @pytest.mark.parametrize(
@@ -171,6 +180,56 @@ def test_without_remote_debugging_there_is_an_activation_unless_one_is_asked_for
     made.teardown()
     left = sagemaker_user.account.ask("ssm", "describe_instance_information")
     assert left["InstanceInformationList"] == [], "it is registered no more"
+
+
+# -- AWS's own programs ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def aws_programs(
+    sagemaker_user: SageMakerUser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Have Debian's AWS CLI V2, and what takes the place of AWS's plugin, in the PATH."""
+    if not Path(AWS_CLI).exists():
+        pytest.skip(f"needs {AWS_CLI}: apt install awscli")
+    python = f"{sys.executable} -m tests.rigs.sagemakerbox.ssm_client"
+    # This one does not know AWS_ENDPOINT_URL, and runs with Debian's Python.
+    endpoint = f"--endpoint-url {sagemaker_user.box.endpoint}"
+    for name, line in (
+        ("aws", f'env -u PYTHONPATH {AWS_CLI} {endpoint} "$@"'),
+        ("session-manager-plugin", f'PYTHONPATH={PROJECT} exec {python} "$@"'),
+    ):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{line}\n")
+        (tmp_path / name).chmod(0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    ssm_proxy.cli_version.cache_clear()
+    yield
+    ssm_proxy.cli_version.cache_clear()
+
+
+@pytest.mark.usefixtures("aws_programs")
+def test_awss_command_line_leads_there_when_its_plugin_is_installed(
+    sagemaker_user: SageMakerUser,
+) -> None:
+    made = sagemaker_user.cluster("official", profile=None, role=ROLE_NAME).up()
+    assert made.ssh_creds()["ssh_proxy_command"].startswith("aws ssm start-session --target ")
+    assert "ProxyCommand aws ssm start-session " in sagemaker_user.config.read_text()
+    assert rh.function(sample_sagemaker.total).to(made)([1, 2]) == 3
+    told = ["aws", "sagemaker", "describe-training-job", "--training-job-name", str(made.job_name)]
+    shown = subprocess.run(told, check=True, capture_output=True, text=True, timeout=30).stdout
+    assert json.loads(shown)["TrainingJobStatus"] == "InProgress"
+    made.teardown()
+    assert "official" not in sagemaker_user.config.read_text()
+
+
+@pytest.mark.usefixtures("aws_programs")
+def test_the_doctor_knows_awss_programs() -> None:
+    checks = doctor("--profile", PROFILE, code=0)
+    assert checks["AWS CLI V2"]["state"] == checks["session-manager-plugin"]["state"] == "ok"
+    assert checks["AWS CLI V2"]["found"].startswith("aws-cli/2.")
+
+
+# -- the doctor --------------------------------------------------------------------------------
 
 
 def doctor(*words: str, code: int) -> dict[str, Any]:

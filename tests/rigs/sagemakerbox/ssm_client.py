@@ -2,7 +2,8 @@
 
     ssh -o ProxyCommand='python -m tests.rigs.sagemakerbox.ssm_client %h %p' root@mi-0123
 
-Signed upgrade, retransmission, resume.
+Signed upgrade, retransmission, resume. With the arguments of AWS's session-manager-plugin it takes
+the place of that: `aws ssm start-session` has started the session then.
 """
 
 from __future__ import annotations
@@ -29,14 +30,10 @@ _SSH = "AWS-StartSSHSession"
 class Channel:
     """Pass standard input to a port of a target, and what it says to standard output."""
 
-    def __init__(self, target: str, port: str) -> None:
-        """Open a session."""
-        self._boto = boto3.Session()
-        self._ssm = self._boto.client("ssm")
-        parameters = {"portNumber": [port]}
-        self._session: dict[str, Any] = self._ssm.start_session(
-            Target=target, DocumentName=_SSH, Parameters=parameters
-        )
+    def __init__(self, boto: boto3.Session, session: dict[str, Any]) -> None:
+        """Take a session that was started."""
+        self._boto, self._session = boto, session
+        self._ssm = boto.client("ssm")
         self._client_id = str(uuid.uuid4())
         self._ws: Any = None
         self._ready = asyncio.Event()
@@ -139,10 +136,24 @@ def _processed(kind: str) -> dict[str, Any]:
     }
 
 
-async def _main(target: str, port: str) -> None:
-    await Channel(target, port).run()
+def _open(target: str, port: str = "22") -> Channel:
+    boto = boto3.Session()
+    session = boto.client("ssm").start_session(
+        Target=target, DocumentName=_SSH, Parameters={"portNumber": [port]}
+    )
+    return Channel(boto, session)
+
+
+def _open_as_plugin(answer: str, region: str, verb: str, profile: str, *_: str) -> Channel:
+    assert verb == "StartSession"
+    boto = boto3.Session(region_name=region, profile_name=profile or None)
+    return Channel(boto, json.loads(os.environ.get(answer, answer)))  # newer ones name a variable
+
+
+async def _main(words: list[str]) -> None:
+    await (_open_as_plugin(*words) if len(words) > 2 else _open(*words)).run()
     os._exit(0)  # the thread that reads standard input would keep it
 
 
 if __name__ == "__main__":
-    asyncio.run(_main(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "22"))
+    asyncio.run(_main(sys.argv[1:]))
