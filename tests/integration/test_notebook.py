@@ -243,12 +243,12 @@ manager.shutdown_kernel()
 
 
 def test_a_local_jupyter_runs_a_kernel_on_the_host(box: rh.Cluster, cli: Cli) -> None:
-    told = cli.json("kernel", "install", "box")
-    assert told["kernel"] == "rh-box"
+    told = json.loads(cli("kernel", "install", "box", "--json").stdout)  # the installer is heard
+    assert (told["kernel"], told["prepared"]) == ("rh-box", True)
     spec = json.loads(Path(told["path"], "kernel.json").read_text())
     assert spec["display_name"] == "Python on box"
     here = Jupyter(rh.here.host_of(), "tools", "kernel")
-    python = here._tools(sys.executable)["jupyter_python"]
+    python = here.tools(sys.executable)["jupyter_python"]
     done = subprocess.run(
         [python, "-c", _CLIENT],
         env=cli.environ, capture_output=True, text=True, check=False, timeout=110,
@@ -260,6 +260,14 @@ def test_a_local_jupyter_runs_a_kernel_on_the_host(box: rh.Cluster, cli: Cli) ->
     wait_until(lambda: box.run(left, stream_logs=False)[0][1] == "0\n", timeout_s=20)
     assert cli.json("kernel", "remove", "box") == {"name": "box", "removed": True}
     assert cli.json("kernel", "remove", "box") == {"name": "box", "removed": False}
+
+
+def test_a_kernel_of_a_host_that_is_away_is_prepared_later(cli: Cli) -> None:
+    record(cli.home, "away", host=["away.invalid"])
+    done = cli("kernel", "install", "away")
+    assert done.returncode == 0
+    assert "away cannot be reached now: its first notebook waits" in done.stdout
+    assert cli.json("kernel", "remove", "away")["removed"]
 
 
 def test_what_is_no_connection_file_is_told(cli: Cli, tmp_path: Path) -> None:

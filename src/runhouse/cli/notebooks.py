@@ -5,13 +5,24 @@ from __future__ import annotations
 import signal
 import sys
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from runhouse.cli.clusters import ClusterArgument, find
 from runhouse.cli.output import Exit, JsonOption, print_json, print_line, told
-from runhouse.clusters.kernel import install_kernel, kernel_name, remove_kernel, serve_kernel
+from runhouse.clusters.kernel import (
+    install_kernel,
+    kernel_name,
+    prepare_kernel,
+    remove_kernel,
+    serve_kernel,
+)
+from runhouse.clusters.launched import LaunchedCluster
+from runhouse.errors import ConnectError
+
+if TYPE_CHECKING:
+    from runhouse.clusters.cluster import Cluster
 
 EnvOption = Annotated[
     str | None, typer.Option(metavar="ENV", help="An env of the cluster; else its own.")
@@ -78,15 +89,34 @@ def ipython(cluster: ClusterArgument, env: EnvOption = None, as_json: JsonOption
 def install(cluster: ClusterArgument, env: EnvOption = None, as_json: JsonOption = False) -> None:
     """Add a kernel to the Jupyter of this user, which runs on a cluster.
 
-    Nothing is started by it: Jupyter starts the kernel when a notebook uses it.
+    What the kernel needs is installed on the cluster now if it can be reached, so that notebooks
+    need not wait for it. Nothing is launched: Jupyter starts the kernel when a notebook uses it.
     """
     with told(as_json=as_json, name=cluster):
-        find(cluster)
+        found = find(cluster)
+        is_prepared = _prepared(found, env)
         folder = install_kernel(cluster, env)
         if as_json:
-            print_json({"name": cluster, "kernel": folder.name, "path": str(folder)})
+            facts = {"kernel": folder.name, "path": str(folder), "prepared": is_prepared}
+            print_json({"name": cluster, **facts})
         else:
             print_line(f"The kernel {folder.name} is in {folder}.")
+            if not is_prepared:
+                print_line(
+                    f"{cluster} cannot be reached now: its first notebook waits while what it "
+                    "needs is installed."
+                )
+
+
+def _prepared(cluster: Cluster, env: str | None) -> bool:
+    """Have on a cluster what kernels need, and tell whether that was possible; launch nothing."""
+    if isinstance(cluster, LaunchedCluster) and not cluster.is_up():
+        return False
+    try:
+        prepare_kernel(cluster.host_of(), cluster.workplace(env))
+    except ConnectError:
+        return False
+    return True
 
 
 @app.command(epilog="\b\nExample:\n  rh kernel remove box --env train")

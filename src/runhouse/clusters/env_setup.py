@@ -7,7 +7,7 @@ import json
 import threading
 import weakref
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -208,7 +208,7 @@ class EnvSetup(Hosts):
     def _builder(self) -> EnvBuilder:
         """Return what builds envs on the head; loaded with its first use, as few need it."""
         envs = extras.load("runhouse.bootstrap.envs", extra="envs")
-        builder: EnvBuilder = envs.EnvBuilder(self.host_of(), _show)
+        builder: EnvBuilder = envs.EnvBuilder(self.host_of(), partial(shell.show, "stderr"))
         return builder
 
     def _bound(self, name: str) -> dict[str, Any] | None:
@@ -255,10 +255,6 @@ class EnvSetup(Hosts):
                 self._set_up(self._wanted[use.digest])
             bound = self._bound(use.name)
         return str(bound["script"]) if bound is not None else ""
-
-
-def _show(text: str) -> None:
-    shell.show("stderr", text)
 
 
 _BOUND = ("digest", "workers", "gpus", "imports", "definition")

@@ -9,9 +9,11 @@ import shlex
 import sys
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from runhouse.bootstrap.envs import EnvBuilder
+from runhouse.clusters import shell
 from runhouse.errors import ConnectError, NotebookError, RunhouseError
 from runhouse.specs.env import Build
 
@@ -88,7 +90,7 @@ class Jupyter:
             "orphan_s": None if persist else _ORPHAN_S,
             "title": title,
             "directory": "~",
-            **self._tools(place.python),
+            **self.tools(place.python),
             **asdict(place),
             **more,
         }
@@ -116,7 +118,7 @@ class Jupyter:
         Raises:
             EnvSetupError: IPython cannot be had there.
         """
-        packages = self._tools(place.python)["packages"]
+        packages = self.tools(place.python)["packages"]
         command = shlex.join([place.python, "-c", _IPYTHON.format(packages)])
         script = f". {shlex.quote(place.script)}; " if place.script else ""
         return f"sh -c {shlex.quote(f'{script}exec {command}')}"
@@ -153,9 +155,9 @@ class Jupyter:
         """End it; return whether it was running. Of a kernel, nothing is left."""
         return bool(self.ask("stop", forget=self.what == "kernel").get("stopped"))
 
-    def _tools(self, python: str) -> dict[str, Any]:
+    def tools(self, python: str) -> dict[str, Any]:
         """Have the packages on the host in an env of their own, of the same Python."""
-        builder = EnvBuilder(self.host, lambda text: log.info("%s", text.rstrip()))
+        builder = EnvBuilder(self.host, partial(shell.show, "stderr"))
         build = Build(python=python, lines=_PACKAGES[self.what])
         built = builder.build(f"{self.what} of runhouse", build, variables={})
         minor = ".".join(built.python_version.split(".")[:2])

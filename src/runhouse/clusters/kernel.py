@@ -69,6 +69,15 @@ def install_kernel(cluster: str, env: str | None) -> Path:
     return folder
 
 
+def prepare_kernel(host: Host, place: Workplace) -> None:
+    """Have on a host what its kernels need.
+
+    Raises:
+        EnvSetupError: The packages cannot be had there.
+    """
+    Jupyter(host, "", "kernel").tools(place.python)
+
+
 def remove_kernel(cluster: str, env: str | None) -> bool:
     """Undo `install_kernel`; return whether there was such a kernel."""
     folder = kernels_directory() / kernel_name(cluster, env)
