@@ -77,7 +77,7 @@ def unharmed(api: Http) -> Iterator[None]:
     assert api.post("/call/add", 1, 2).json == 3
     assert rh.function(sample.add).to(rh.here)(2, 3) == 5
     wait_until(lambda: all(open_files(pid) <= files[pid] + 4 for pid in pids))
-    assert rh.here.status().running == 0
+    wait_until(lambda: rh.here.status().running == 0)
 
 
 # -- HTTP -----------------------------------------------------------------------------------------

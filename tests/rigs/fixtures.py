@@ -150,6 +150,7 @@ def bare_machine(client: Client) -> Iterator[Machine]:
 def inner_machine(client: Client, machine: Machine) -> Iterator[Machine]:
     """Give a machine that only `machine` can reach: a jump host; alias `inner-machine`."""
     spec = dataclasses.replace(default_spec(client), name="inner-machine")
+    client.ssh(machine.spec.name, "true").check_returncode()  # a jump accepts no new host keys
     with running(client, spec, machine) as started:
         yield started
 

@@ -33,7 +33,10 @@ def test_all_that_is_saved_is_seen_even_what_cannot_be_used(rh_home: Path) -> No
 
 
 @without_skypilot
-def test_what_is_not_installed_cannot_be_asked(rh_home: Path) -> None:
+def test_what_is_not_installed_cannot_be_asked_about_machines(rh_home: Path) -> None:
+    rh.cluster("box", host="example.org").save()
+    assert [each.name for each in overview(ask_skypilot=True)] == ["box"]
+    rh.ondemand_cluster("gpu", "CPU:2").save()
     with pytest.raises(ImportError, match=r"pip install 'runhouse\[sky\]'"):
         overview(ask_skypilot=True)
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import os
 import subprocess
 from typing import TYPE_CHECKING
 
-from runhouse.specs.progress import Meter, shown
 from runhouse.ssh.between import _ADD, _REMOVE, _files, _Heard, _key_pair
 from runhouse.ssh.rsync import lines, read_counts, told_progress, transfer_options
 
@@ -80,31 +78,6 @@ def test_the_key_of_a_transfer_is_in_no_file(tmp_path: Path) -> None:
     assert public.startswith("ssh-ed25519 ")
     assert public.endswith(" rh-x")
     assert list(tmp_path.iterdir()) == []
-
-
-class Terminal(io.StringIO):
-    """Be a terminal."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-def test_a_bar_is_shown_on_a_terminal_after_a_while() -> None:
-    quick, quiet, slow = Terminal(), io.StringIO(), Terminal()
-    for stream, patience_s in ((quick, 60.0), (quiet, 0.0), (slow, 0.0)):
-        meter = Meter("data", stream, patience_s=patience_s)
-        meter.on_bytes(5_000_000, 0)
-        meter.on_bytes(5_000_000, 10_000_000)
-        meter.close()
-        meter.close()
-    assert quick.getvalue() == quiet.getvalue() == ""
-    assert "data" in slow.getvalue()
-    assert "10.0 MB" in slow.getvalue()
-
-
-def test_a_bar_goes_when_the_transfer_ends() -> None:
-    with shown("data") as on_bytes:
-        on_bytes(1, 2)
 
 
 def in_home(home: Path, script: str, data: str = "", before: str = "") -> int:

@@ -18,6 +18,7 @@ from runhouse.bootstrap.package_index import find_index
 from runhouse.bootstrap.uv import NotBroughtError, send_uv, uv_here, uv_version
 from runhouse.bootstrap.wheels import NoWheelError, Target, find_wheels
 from runhouse.errors import EnvSetupError, SyncError
+from runhouse.specs.progress import working
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -102,17 +103,20 @@ class EnvBuilder:
         }
         may_send = offline is not False and (build.lines or build.pylock)
         must_send = offline or (index.is_here_only and not self.host.is_here)
-        # What Python conda will bring is known when it has, and the packages have failed.
-        if may_send and must_send and not build.conda and not self._is_there(build.digest):
-            request |= self._sent(name, build, self._target(name, request))
-        answer = self._ask(request)
-        if answer.get("target") and may_send and not answer.get("full") and "wheels" not in request:
-            self.show(f"{self.host.host} cannot install the packages; they are sent from here\n")
-            try:
-                request |= self._sent(name, build, answer["target"])
-            except EnvSetupError as error:
-                raise self._failed(name, answer, error.output_tail) from error
+        host = self.host.host
+        with working(f"Setting up {name} on {host}"):
+            # What Python conda will bring is known when it has, and the packages have failed.
+            if may_send and must_send and not build.conda and not self._is_there(build.digest):
+                request |= self._sent(name, build, self._target(name, request))
             answer = self._ask(request)
+            can_help = may_send and "wheels" not in request
+            if answer.get("target") and can_help and not answer.get("full"):
+                self.show(f"{host} cannot install the packages; they are sent from here\n")
+                try:
+                    request |= self._sent(name, build, answer["target"])
+                except EnvSetupError as error:
+                    raise self._failed(name, answer, error.output_tail) from error
+                answer = self._ask(request)
         if "failed" in answer:
             raise self._failed(name, answer)
         return Built(answer["prefix"], answer["python_version"], tuple(answer["ran"]))
@@ -136,7 +140,8 @@ class EnvBuilder:
     # -- the program on the host ----------------------------------------------------------------
 
     def _checked(self, request: dict[str, Any]) -> dict[str, Any]:
-        answer = self._ask(request)
+        with working(f"Looking at the envs of {self.host.host}"):
+            answer = self._ask(request)
         if "failed" in answer:
             raise self._failed("", answer)
         return answer

@@ -22,6 +22,7 @@ from runhouse.errors import BootstrapError, ConnectError, ServerBusyError, Serve
 from runhouse.files import PLAINLY, Copying, private_directory, write_private
 from runhouse.server.control import ExitCode
 from runhouse.server.info import ServerConfig, ServerInfo, exclusive
+from runhouse.specs.progress import working
 from runhouse.ssh.command import quote
 from runhouse.ssh.host_paths import remote_path
 from runhouse.ssh.mount import Mount
@@ -185,10 +186,10 @@ class SshHost:
         return self._session.run(command, input=data, timeout_s=_DOWNLOAD_S)
 
     def _probe(self) -> HostFacts:
-        self._reach()
-        return probe(
-            self._run_with_input, host=self.host, digest=runtime.digest(), python=self._python
-        )
+        run, host = self._run_with_input, self.host
+        with working(f"Connecting to {host}"):
+            self._reach()
+            return probe(run, host=host, digest=runtime.digest(), python=self._python)
 
     def up(self, *, replace: bool = False) -> ServerInfo:
         """Make sure that a server of this version runs: one probe, one upload, one start."""
@@ -202,12 +203,13 @@ class SshHost:
             self._served = Served(running, facts.token, facts)
             return self._served
         check_writable(facts, host=self.host)
-        if not facts.python and not self._python:
-            facts = bring_python(self._download, facts, host=self.host, digest=runtime.digest())
-        check_python(facts, host=self.host, python=self._python)
-        if not facts.has_runtime:
-            self._upload(facts)
-        self._served = self._start(facts, replace=replace)
+        with working(f"Starting runhouse on {self.host}"):
+            if not facts.python and not self._python:
+                facts = bring_python(self._download, facts, host=self.host, digest=runtime.digest())
+            check_python(facts, host=self.host, python=self._python)
+            if not facts.has_runtime:
+                self._upload(facts)
+            self._served = self._start(facts, replace=replace)
         return self._served
 
     def _upload(self, facts: HostFacts) -> None:
@@ -273,8 +275,8 @@ class SshHost:
                 return False
             if not facts.has_runtime:
                 self._upload(facts)
-            done = self._server_command(facts, "stop")
-            return done.exit_code == 0
+            with working(f"Stopping runhouse on {self.host}"):
+                return self._server_command(facts, "stop").exit_code == 0
 
     def server_log(self) -> str:
         """Return the end of the server's and the workers' logs."""

@@ -26,6 +26,7 @@ from runhouse.clusters.cluster import Cluster
 from runhouse.clusters.here import here
 from runhouse.clusters.local import LOCAL_NAME
 from runhouse.errors import CallError, RunNotFoundError
+from runhouse.specs.progress import working
 
 if TYPE_CHECKING:
     from runhouse.client.run import Run
@@ -185,4 +186,6 @@ def result(
             msg = f"There is no result of {run} yet. The run is {status}. Wait for it with --wait."
             raise CallError(msg)
         with remote_errors_told(as_json=as_json, **facts):
-            show_value(found.result(timeout), as_json=as_json)
+            with working(f"Waiting for {run}"):
+                value = found.result(timeout)
+            show_value(value, as_json=as_json)

@@ -27,6 +27,7 @@ from runhouse.errors import (
     LaunchError,
     SSMUnavailableError,
 )
+from runhouse.specs.progress import working
 from runhouse.ssh.session import Session
 from runhouse.ssh.target import Target
 
@@ -134,8 +135,9 @@ class Lifecycle:
         job = self.find()
         try:
             job = job or self._create()
-            job = self.jobs.await_training(job, settings.load().launch_timeout_s, self._say)
-            self._await_connections(job)
+            with working(f"Waiting for {self.name}"):
+                job = self.jobs.await_training(job, settings.load().launch_timeout_s, self._say)
+                self._await_connections(job)
         except (KeyboardInterrupt, ConnectError) as error:
             name = self.asked_for if job is None else job.name
             if name:
@@ -371,7 +373,8 @@ class Lifecycle:
         Raises:
             LaunchError: It did not end in time.
         """
-        return self.jobs.stop(job, settings.load().launch_timeout_s)
+        with working(f"Stopping {self.name}"):
+            return self.jobs.stop(job, settings.load().launch_timeout_s)
 
     def clean(self, job: Job | None) -> None:
         """Remove what an ended job, and warm pools of earlier ones, leave in the account."""

@@ -37,6 +37,7 @@ from runhouse.errors import (
     ResourcesError,
     SkyServerError,
 )
+from runhouse.specs.progress import working
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -92,8 +93,10 @@ def _ask(name: str, what: str, submit: Callable[[], Any], timeout_s: float, *, s
             answers.put((None, error))
 
     threading.Thread(target=work, name="runhouse-sky", daemon=True).start()
+    shown = contextlib.nullcontext() if show else working(f"{what} {name}".rstrip())
     try:
-        answer, error = answers.get(timeout=timeout_s)
+        with shown:
+            answer, error = answers.get(timeout=timeout_s)
     except queue.Empty:
         _cancel(ids)
         msg = (

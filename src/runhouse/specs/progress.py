@@ -1,9 +1,13 @@
-"""How far a transfer is, shown on a terminal when it takes longer than a second."""
+"""What goes on and how far it is, shown on a terminal when it takes longer than a second.
+
+What is written to standard error meanwhile appears above it.
+"""
 
 from __future__ import annotations
 
 import importlib
 import sys
+import threading
 import time
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
@@ -11,11 +15,14 @@ from typing import IO, TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from rich.console import RenderableType
+    from rich.live import Live
     from rich.progress import Progress
 
     OnBytes = Callable[[int, int], None]
 
 _PATIENCE_S = 1.0
+_TURNS = 12.5  # pictures a second, as many as the spinner has
 
 
 class Meter:
@@ -35,6 +42,7 @@ class Meter:
         if self._progress is None:
             if not self._stream.isatty() or time.monotonic() < self._begin_at:
                 return
+            _spinner.hide()
             self._progress = _bar(self._title, self._stream)
         (task,) = self._progress.task_ids
         self._progress.update(task, completed=done, total=total or None)
@@ -62,6 +70,85 @@ def _bar(title: str, stream: IO[str]) -> Progress:
     bar.add_task(title, total=None)
     bar.start()
     return bar
+
+
+class Spinner:
+    """Show what goes on in all threads, the newest of it at a time."""
+
+    def __init__(self, *, patience_s: float = _PATIENCE_S) -> None:
+        """Have nothing to show."""
+        self._patience_s = patience_s
+        self._lock = threading.RLock()
+        self._titles: list[str] = []
+        self._timer: threading.Timer | None = None
+        self._line: Live | None = None
+
+    @contextmanager
+    def working(self, title: str) -> Iterator[None]:
+        """Show a title while the block runs, on a terminal, when that takes longer than a second.
+
+        Args:
+            title: What goes on, as in "Connecting to box".
+        """
+        if not sys.stderr.isatty():
+            yield
+            return
+        with self._lock:
+            self._titles.append(title)
+            if len(self._titles) == 1:
+                self._timer = threading.Timer(self._patience_s, self._show)
+                self._timer.daemon = True
+                self._timer.start()
+            self._update()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._titles.remove(title)
+                self._update()
+                if not self._titles:
+                    self.hide()
+
+    def hide(self) -> None:
+        """Take it off the terminal until something else goes on; safe to repeat."""
+        with self._lock:
+            timer, self._timer = self._timer, None
+            line, self._line = self._line, None
+        if timer is not None:
+            timer.cancel()
+        if line is not None:
+            line.stop()
+
+    def _show(self) -> None:
+        """Show it; rich is loaded with the first one."""
+        live = importlib.import_module("rich.live").Live
+        console = importlib.import_module("rich.console").Console(file=sys.stderr)
+        with self._lock:
+            if self._timer is not None and self._titles:
+                # Standard output is left alone: others put something else in its place, too.
+                self._line = live(
+                    _turning(self._titles[-1]),
+                    console=console,
+                    refresh_per_second=_TURNS,
+                    transient=True,
+                    redirect_stdout=False,
+                )
+                self._line.start()
+
+    def _update(self) -> None:
+        if self._line is not None and self._titles:
+            self._line.update(_turning(self._titles[-1]))
+
+
+def _turning(title: str) -> RenderableType:
+    """Return a title beside something that turns; names in it are no markup."""
+    text = importlib.import_module("rich.text").Text(title)
+    made: RenderableType = importlib.import_module("rich.spinner").Spinner("dots", text)
+    return made
+
+
+_spinner = Spinner()
+working = _spinner.working
 
 
 @contextmanager
