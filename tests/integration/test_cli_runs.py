@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.rigs.cli import RH, Cli, local_cli, record, run_python
+from tests.rigs.cli import RH, Cli, local_cli, on_terminal, record, run_python
 from tests.rigs.sshd import free_port
 from tests.waiting import wait_until
 
@@ -255,6 +255,14 @@ def test_the_life_of_a_run(rh: Cli, tmp_path: Path) -> None:
     assert (found["status"], found["call"], found["env"]) == ("done", "mark_slowly", "default")
     assert rh.json("result", found["id"]) == 1
     assert rh.json("cancel", found["id"]) == {"name": found["id"], "cancelled": []}
+
+
+def test_a_terminal_shows_what_is_waited_for(rh: Cli) -> None:
+    rh("call", "local", "wait", "--seconds", "4", "--background", "--run-name", "nap")
+    code, shown = on_terminal(rh, ["result", "nap", "--wait"], "")
+    assert code == 0
+    assert "Waiting for nap" in shown
+    assert rh("result", "nap", "--wait").stderr == "", "nobody is shown anything elsewhere"
 
 
 def test_the_newest_runs_are_listed_first(rh: Cli) -> None:
