@@ -31,15 +31,14 @@ for each in $kept; do
 done
 mount --move /mnt /tmp
 "${relay[@]}" </dev/null &
-for _ in $(seq 200); do
-    [ -S "${relay[-1]}" ] && break
-    sleep 0.02
-done
-if [ "$SM_HOSTS" != "[\"$SM_CURRENT_HOST\"]" ]; then # there are others
+wait_until() {
     for _ in $(seq 200); do
-        [ -z "$(ip link show eth0 up 2>/dev/null)" ] || break
+        "$@" && break
         sleep 0.02
     done
-fi
+}
+is_connected() { [ -n "$(ip link show eth0 up 2>/dev/null)" ]; }
+wait_until [ -S "${relay[-1]}" ]
+[ "$SM_HOSTS" = "[\"$SM_CURRENT_HOST\"]" ] || wait_until is_connected # there are others
 cd /opt/ml/code
 exec "$@"

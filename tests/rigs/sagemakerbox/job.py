@@ -39,12 +39,11 @@ class Job:
 
     Attributes:
         request: What `CreateTrainingJob` was given.
+        network: What connects its containers.
         containers: Those that run.
     """
 
-    def __init__(
-        self, request: dict[str, Any], make: Callable[[Job, str, Network], Container]
-    ) -> None:
+    def __init__(self, request: dict[str, Any], make: Callable[[Job, str], Container]) -> None:
         """Begin in status Starting.
 
         Args:
@@ -57,6 +56,7 @@ class Job:
         self.status, self.secondary, self.reason = "InProgress", "Starting", ""
         self.created = time.time()
         self.reused_by = ""
+        self.network = Network(self.hosts)
         self.containers: dict[str, Container] = {}
         self._make = make
         self._stopping = False
@@ -168,8 +168,7 @@ class Job:
                 return
             self.move(secondary, message)
         stamp = int(self.created)
-        network = Network(self.hosts)
-        self.containers = {host: self._make(self, host, network) for host in self.hosts}
+        self.containers = {host: self._make(self, host) for host in self.hosts}
         running = [
             asyncio.create_task(each.run(self.arn, f"{self.name}/{host}-{stamp}"))
             for host, each in self.containers.items()

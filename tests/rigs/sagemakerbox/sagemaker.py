@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tests.rigs.sagemakerbox.account import Account
-    from tests.rigs.sagemakerbox.network import Network
 
 Request = dict[str, Any]
 Answer = dict[str, Any]
@@ -34,9 +33,9 @@ class SageMaker:
         self._faults = faults
         self._containers = 0
 
-    def _make(self, job: Job, host: str, network: Network) -> Container:
+    def _make(self, job: Job, host: str) -> Container:
         self._containers += 1
-        return Container(self._box, self._account, job.request, host, network, self._containers)
+        return Container(self._box, self._account, job.request, host, job.network, self._containers)
 
     def container(self, name: str, host: str) -> Container | None:
         """Return the container of a job and host while it runs."""
