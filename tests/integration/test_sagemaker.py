@@ -105,9 +105,15 @@ def test_the_key_went_to_the_bucket(
     listed = sagemaker_user.account.ask(
         "s3", "list_objects_v2", Bucket=cluster.default_bucket, Prefix="ssh-authorized-keys/"
     )
-    (key,) = [each["Key"] for each in listed["Contents"]]
-    got = sagemaker_user.account.ask("s3", "get_object", Bucket=cluster.default_bucket, Key=key)
-    assert got["Body"].read().startswith(b"ssh-ed25519 ")
+    got = [
+        sagemaker_user.account.ask(
+            "s3", "get_object", Bucket=cluster.default_bucket, Key=each["Key"]
+        )["Body"].read()
+        for each in listed["Contents"]  # also of other users of the box
+    ]
+    public = Path(f"{sagemaker_user.key}.pub").read_bytes()
+    assert public.startswith(b"ssh-ed25519 ")
+    assert got.count(public) == 1
 
 
 def test_it_is_found_by_name_from_another_process(
