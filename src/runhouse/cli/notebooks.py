@@ -5,11 +5,11 @@ from __future__ import annotations
 import signal
 import sys
 from pathlib import Path  # noqa: TC003 - typer reads the annotations
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from runhouse.cli.clusters import ClusterArgument, find
+from runhouse.cli.clusters import ClusterArgument, find, find_up
 from runhouse.cli.output import Exit, JsonOption, print_json, print_line, told
 from runhouse.clusters.kernel import (
     install_kernel,
@@ -18,11 +18,7 @@ from runhouse.clusters.kernel import (
     remove_kernel,
     serve_kernel,
 )
-from runhouse.clusters.launched import LaunchedCluster
-from runhouse.errors import ConnectError
-
-if TYPE_CHECKING:
-    from runhouse.clusters.cluster import Cluster
+from runhouse.errors import ClusterNotUpError, ConnectError, LaunchError
 
 EnvOption = Annotated[
     str | None, typer.Option(metavar="ENV", help="An env of the cluster; else its own.")
@@ -93,8 +89,7 @@ def install(cluster: ClusterArgument, env: EnvOption = None, as_json: JsonOption
     need not wait for it. Nothing is launched: Jupyter starts the kernel when a notebook uses it.
     """
     with told(as_json=as_json, name=cluster):
-        found = find(cluster)
-        is_prepared = _prepared(found, env)
+        is_prepared = _prepared(cluster, env)
         folder = install_kernel(cluster, env)
         if as_json:
             facts = {"kernel": folder.name, "path": str(folder), "prepared": is_prepared}
@@ -108,13 +103,12 @@ def install(cluster: ClusterArgument, env: EnvOption = None, as_json: JsonOption
                 )
 
 
-def _prepared(cluster: Cluster, env: str | None) -> bool:
+def _prepared(cluster: str, env: str | None) -> bool:
     """Have on a cluster what kernels need, and tell whether that was possible; launch nothing."""
-    if isinstance(cluster, LaunchedCluster) and not cluster.is_up():
-        return False
     try:
-        prepare_kernel(cluster.host_of(), cluster.workplace(env))
-    except ConnectError:
+        found = find_up(cluster)
+        prepare_kernel(found.host_of(), found.workplace(env))
+    except (ClusterNotUpError, LaunchError, ConnectError):
         return False
     return True
 
