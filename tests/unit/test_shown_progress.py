@@ -7,7 +7,7 @@ import io
 import re
 import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -81,6 +81,41 @@ def test_what_is_quick_is_not_shown() -> None:
         with working("Connecting to box"):
             assert threading.active_count() > 1
         assert terminal.getvalue() == ""
+
+
+def test_a_timer_that_was_given_up_shows_nothing() -> None:
+    spinner = Spinner(patience_s=60)
+    with on_terminal() as terminal:
+        with spinner.working("Connecting to box"):
+            late = spinner._show  # of what took a while to begin, and has ended
+            thread = threading.Thread(target=late)
+            thread.start()
+            thread.join()
+        assert terminal.getvalue() == ""
+
+
+class Bare:
+    """Take what is written, as what people put in place of standard error does."""
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
+def closed() -> Terminal:
+    made = Terminal()
+    made.close()
+    return made
+
+
+@pytest.mark.parametrize("stream", [None, closed(), Bare()], ids=["none", "closed", "bare"])
+def test_a_program_need_not_have_standard_error(
+    stream: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stderr", stream)
+        with Spinner(patience_s=0).working("Connecting to box"), shown("data") as on_bytes:
+            on_bytes(1, 2)
+        assert sys.stderr is stream
 
 
 def test_nothing_is_shown_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,6 +20,7 @@ from runhouse.clusters.jupyter import Jupyter, Workplace
 from runhouse.clusters.launching import say
 from runhouse.files import write_private
 from runhouse.specs.package import Package
+from runhouse.specs.progress import is_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,7 +82,7 @@ class Lab:
 def _has_screen() -> bool:
     """Tell whether a browser can be shown to somebody."""
     on_screen = sys.platform == "darwin" or os.environ.keys() & {"DISPLAY", "WAYLAND_DISPLAY"}
-    return bool(on_screen) and sys.stderr.isatty()
+    return bool(on_screen) and is_terminal(sys.stderr)
 
 
 class Notebooks(Commands):

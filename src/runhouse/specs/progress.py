@@ -25,6 +25,12 @@ _PATIENCE_S = 1.0
 _TURNS = 12.5  # pictures a second, as many as the spinner has
 
 
+def is_terminal(stream: IO[str] | None) -> bool:
+    """Tell whether a stream is a terminal, as standard error need not be, nor be there at all."""
+    isatty = getattr(stream, "isatty", None)  # what others put in its place may lack that
+    return isatty is not None and not getattr(stream, "closed", False) and bool(isatty())
+
+
 class Meter:
     """Show bytes that are through; nothing before a second has passed, or without a terminal."""
 
@@ -40,7 +46,7 @@ class Meter:
     def on_bytes(self, done: int, total: int) -> None:
         """Take how far it is; a total of 0 is not known yet."""
         if self._progress is None:
-            if not self._stream.isatty() or time.monotonic() < self._begin_at:
+            if not is_terminal(self._stream) or time.monotonic() < self._begin_at:
                 return
             _spinner.hide()
             self._progress = _bar(self._title, self._stream)
@@ -90,7 +96,7 @@ class Spinner:
         Args:
             title: What goes on, as in "Connecting to box".
         """
-        if not sys.stderr.isatty():
+        if not is_terminal(sys.stderr):
             yield
             return
         with self._lock:
@@ -105,8 +111,9 @@ class Spinner:
         finally:
             with self._lock:
                 self._titles.remove(title)
-                self._update()
-                if not self._titles:
+                if self._titles:
+                    self._update()
+                else:
                     self.hide()
 
     def hide(self) -> None:
@@ -124,7 +131,7 @@ class Spinner:
         live = importlib.import_module("rich.live").Live
         console = importlib.import_module("rich.console").Console(file=sys.stderr)
         with self._lock:
-            if self._timer is not None and self._titles:
+            if self._timer is threading.current_thread():  # not one that was given up meanwhile
                 # Standard output is left alone: others put something else in its place, too.
                 self._line = live(
                     _turning(self._titles[-1]),
@@ -136,7 +143,7 @@ class Spinner:
                 self._line.start()
 
     def _update(self) -> None:
-        if self._line is not None and self._titles:
+        if self._line is not None:
             self._line.update(_turning(self._titles[-1]))
 
 
