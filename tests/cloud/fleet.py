@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 SKYPILOT_S_OWN = "shared"
-_LAUNCH = ("sky", "launch", "--yes", "--infra=aws", "--cpus=2+", f"--cluster={SKYPILOT_S_OWN}")
+# It may lose the race for SkyPilot's security group to the others, which is for us to repeat.
+_LAUNCH = (
+    *("sky", "launch", "--yes", "--retry-until-up", "--infra=aws", "--cpus=2+"),
+    f"--cluster={SKYPILOT_S_OWN}",
+)
 _DOWN = ("sky", "down", "--yes", SKYPILOT_S_OWN)
 TYPE, PRICE = "m6i.large", 0.096
 

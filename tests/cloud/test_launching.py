@@ -115,6 +115,17 @@ def test_a_full_zone_is_left_for_another_one(region: Region) -> None:
     cluster.teardown()  # safe to repeat
 
 
+def test_a_launch_goes_on_when_another_one_has_made_the_same_group(region: Region) -> None:
+    cluster = rh.ondemand_cluster("raced", instance_type="CPU:2", open_ports=[8080])
+    action, text = "AuthorizeSecurityGroupIngress", "The specified rule already exists"
+    try:
+        with region.refusing(Refusal(action, "InvalidPermission.Duplicate", text, times=1)):
+            cluster.up()
+        assert cluster.run(["echo up"], stream_logs=False) == [(0, "up\n", "")]
+    finally:
+        cluster.teardown()
+
+
 def test_an_api_server_that_is_not_there_is_told() -> None:
     lines = """
 try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ class CutLine:
         self.info = self.host.up()
         self.cutter = self.host.cutter = Cutter(folder / name, self.info.data)
         self.client = Client(self.host, settings.load())
+        self._id = uuid.uuid4().hex  # the server keeps the runs of lines before this one
         self._count = 0
 
     def define(self, name: str) -> None:
@@ -62,12 +64,12 @@ class CutLine:
 
     def _call(self, name: str, run_id: str, **fields: Any) -> Call:
         self._count += 1
-        return Call(run_id or f"{id(self)}-{self._count}", "call", name, **fields)
+        return Call(run_id or f"{self._id}-{self._count}", "call", name, **fields)
 
     async def call_async(self, name: str, *args: Any) -> Any:
         """Do the same from an event loop."""
         self._count += 1
-        call = Call(f"{id(self)}-{self._count}", "call", name, grace_s=30)
+        call = Call(f"{self._id}-{self._count}", "call", name, grace_s=30)
         return await call_async(self.client, TARGET, call, dumps((args, {})))
 
     def close(self) -> None:

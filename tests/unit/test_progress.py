@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runhouse.clusters.progress import Progress, is_quota, plain
+from runhouse.clusters.progress import Progress, is_quota, is_race, plain
 
 if TYPE_CHECKING:
     from pytest import CaptureFixture
@@ -60,6 +60,11 @@ def test_only_the_last_reasons_are_kept() -> None:
 )
 def test_quota_is_told_from_capacity(reason: str, expected: bool) -> None:
     assert is_quota(reason) is expected
+
+
+def test_a_race_is_told_from_a_full_cloud() -> None:
+    race = "An error occurred (InvalidPermission.Duplicate) when calling the Authorize"
+    assert (is_race(race), is_race(FULL), is_race(LIMIT)) == (True, False, False)
 
 
 def test_plain() -> None:

@@ -11,6 +11,9 @@ _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _AWS_REASON = re.compile(r"An error occurred \(.*")
 _REASON = re.compile(r".*(?:quota|limit ?exceeded|insufficient).*", re.IGNORECASE)
 _QUOTA = re.compile(r"quota|limit ?exceeded|maxspotinstancecount", re.IGNORECASE)
+# Two first launches in a region give the same rules to the group that SkyPilot makes there; AWS
+# takes them once. https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
+_RACE = "InvalidPermission.Duplicate"
 _MOST = 5
 
 
@@ -57,3 +60,8 @@ def plain(text: str) -> str:
 def is_quota(reason: str) -> bool:
     """Tell whether a reason is that the account may not have so much."""
     return _QUOTA.search(reason) is not None
+
+
+def is_race(reason: str) -> bool:
+    """Tell whether a reason is that another launch did the same in this moment."""
+    return _RACE in reason

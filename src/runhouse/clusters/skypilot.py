@@ -25,7 +25,7 @@ from sky.client import sdk
 from sky.skylet.autostop_lib import AutostopWaitFor
 
 from runhouse import settings
-from runhouse.clusters.progress import Progress, is_quota, plain
+from runhouse.clusters.progress import Progress, is_quota, is_race, plain
 from runhouse.clusters.sky_records import machines_of
 from runhouse.errors import (
     CapacityError,
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 _ANSWER_S = 180.0
 _PAUSE_S = 1.0
+_RACES = 3  # so often a launch is tried that another one has got in the way of
 _SHOWN = Progress()
 _sending = threading.Lock()  # one at a time changes what standard output is
 # What runs on the head to tell SkyPilot's agent there that the machines are in use.
@@ -275,7 +276,13 @@ def launch(name: str, wanted: Wanted, autostop_mins: int, stops: Stops) -> Machi
                 task, cluster_name=name, **launching, **_autostop(autostop_mins, stops)
             )
 
-    _ask(name, "Launching", submit, settings.load().launch_timeout_s, show=True)
+    for tries_left in reversed(range(_RACES)):
+        try:
+            _ask(name, "Launching", submit, settings.load().launch_timeout_s, show=True)
+            break
+        except CapacityError as error:
+            if not (tries_left and is_race(error.reason)):
+                raise
     return _found(name)
 
 

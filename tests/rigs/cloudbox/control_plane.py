@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -46,6 +47,7 @@ class ControlPlane:
         self.changed = threading.Event()
         self.zones: dict[str, str] = {}
         self._refusals: list[Refusal] = []
+        self._refused: Counter[Refusal] = Counter()
         self._moto = DomainDispatcherApplication(create_backend_app)
 
     def start(self) -> None:
@@ -65,12 +67,13 @@ class ControlPlane:
         environ["wsgi.input"] = io.BytesIO(body)
         if environ["PATH_INFO"] == refusals.PATH:
             self._refusals = refusals.load(body)
+            self._refused.clear()
             return _answer(start_response, "200 OK", b"")
         request: dict[str, str] = {}
         if environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded"):
             request = dict(parse_qsl(body.decode()))
         for refusal in self._refusals:
-            if refusal.meets(request, self.zones):
+            if refusal.meets(request, self.zones) and self._is_due(refusal):
                 return _answer(start_response, "400 Bad Request", refusal.answer(request))
         if request.get("Action") == "StartInstances":
             _move(value for name, value in request.items() if name.startswith("InstanceId."))
@@ -78,6 +81,11 @@ class ControlPlane:
         if request.get("Action") in _CHANGES:
             self.changed.set()
         return list(answer)
+
+    def _is_due(self, refusal: Refusal) -> bool:
+        """Count a request that is to be refused; tell whether it still is."""
+        self._refused[refusal] += 1
+        return refusal.times is None or self._refused[refusal] <= refusal.times
 
 
 def _move(instances: Iterable[str]) -> None:

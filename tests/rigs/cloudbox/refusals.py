@@ -35,6 +35,7 @@ class Refusal:
         message: Text of the error.
         instance_type: Only requests for this type are refused; None for all.
         zone: Only requests for this zone are refused; None for all.
+        times: How many are refused; None for all.
     """
 
     action: str
@@ -42,6 +43,7 @@ class Refusal:
     message: str = "refused by the region"
     instance_type: str | None = None
     zone: str | None = None
+    times: int | None = None
 
     def meets(self, request: Mapping[str, str], zones: Mapping[str, str]) -> bool:
         """Tell whether a request is among these.
