@@ -10,8 +10,9 @@ import shlex
 import socket
 import threading
 import time
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -74,29 +75,18 @@ class Watch:
         self.states.setdefault(state, time.monotonic())
 
 
-@pytest.fixture(scope="session")
-def watched(region: Region) -> Iterator[dict[str, Watch]]:
-    """Watch the two clusters of this file."""
+@contextmanager
+def watching(cluster: str, region: Region) -> Iterator[Watch]:
+    """Watch a cluster for as long as the block lasts."""
     end = threading.Event()
-    watches = {name: Watch(name) for name in ("held", "left")}
-    threads = [
-        threading.Thread(target=watch.follow, args=(region, end)) for watch in watches.values()
-    ]
-    for thread in threads:
-        thread.start()
-    yield watches
-    end.set()
-    for thread in threads:
+    watch = Watch(cluster)
+    thread = threading.Thread(target=watch.follow, args=(region, end))
+    thread.start()
+    try:
+        yield watch
+    finally:
+        end.set()
         thread.join()
-
-
-@pytest.fixture(scope="session")
-def open_connections() -> Iterator[list[Any]]:
-    """Keep what a test has opened until the end of all tests."""
-    kept: list[Any] = []
-    yield kept
-    for each in kept:
-        each.close()
 
 
 def open_a_notebook(cluster: rh.OnDemandCluster) -> None:
@@ -108,19 +98,38 @@ def open_a_notebook(cluster: rh.OnDemandCluster) -> None:
     assert cluster.run([wait, "cat notebook"], stream_logs=False) == [(0, "", ""), (0, "idle", "")]
 
 
-def test_a_client_holds_on(
-    held: rh.OnDemandCluster, watched: dict[str, Watch], open_connections: list[Any]
-) -> None:
+@pytest.fixture(scope="session")
+def held_on(held: rh.OnDemandCluster, region: Region) -> Iterator[Watch]:
     """Begin a plain call over a connection that stays, beside a tunnel and an idle notebook."""
-    held.up()  # it may have been idle for a minute while others were launched
-    tunnel, port = held.ssh_tunnel(0, 22)
-    through = socket.create_connection(("127.0.0.1", port))
-    assert through.recv(4) == b"SSH-", "it leads to the host, and stays open"
-    open_connections.extend([tunnel, through])
-    open_a_notebook(held)
-    remote = rh.function(sample.work).to(held).options(stream_logs=False)
-    threading.Thread(target=remote, args=(BUSY_S, f"~/{MARK}"), daemon=True).start()
-    wait_until(lambda: "begun" in watched["held"].states, timeout_s=10)
+    with watching("held", region) as watch:
+        held.up()  # it may have been idle for a minute while others were launched
+        tunnel, port = held.ssh_tunnel(0, 22)
+        with closing(tunnel), closing(socket.create_connection(("127.0.0.1", port))) as through:
+            assert through.recv(4) == b"SSH-", "it leads to the host, and stays open"
+            open_a_notebook(held)
+            remote = rh.function(sample.work).to(held).options(stream_logs=False)
+            threading.Thread(target=remote, args=(BUSY_S, f"~/{MARK}"), daemon=True).start()
+            wait_until(lambda: "begun" in watch.states, timeout_s=10)
+            yield watch
+
+
+@pytest.fixture(scope="session")
+def left_behind(region: Region) -> Iterator[Watch]:
+    """Begin a run on a cluster of its own, and end the program that has begun it."""
+    lines = f"""
+cluster = rh.ondemand_cluster("left", instance_type="CPU:2", autostop_mins=1)
+remote = rh.function(sample.work).to(cluster)
+print(remote.options(run_name="nightly").run({BUSY_S}, "~/{MARK}").key)
+"""
+    with watching("left", region) as watch:
+        out, err = begin(*script(lines)).communicate(timeout=240)
+        assert out == "nightly\n", err
+        wait_until(lambda: "begun" in watch.states, timeout_s=10)
+        yield watch
+
+
+def test_a_client_holds_on(held: rh.OnDemandCluster, held_on: Watch) -> None:
+    assert list(held_on.states)[-1] == "begun"
     kernels = held.run(["pgrep --count --full ipykernel_launcher"], stream_logs=False)
     assert int(kernels[0][1]) >= 1, "the notebook is there, and stays there"
     status = held.status(refresh=False)
@@ -129,16 +138,8 @@ def test_a_client_holds_on(
     assert (status.autostop_mins, status.autostop.stops) == (1, "stop")
 
 
-def test_a_client_leaves_a_run_behind(watched: dict[str, Watch]) -> None:
-    lines = f"""
-cluster = rh.ondemand_cluster("left", instance_type="CPU:2", autostop_mins=1)
-remote = rh.function(sample.work).to(cluster)
-print(remote.options(run_name="nightly").run({BUSY_S}, "~/{MARK}").key)
-"""
-    client = begin(*script(lines))
-    out, err = client.communicate(timeout=240)
-    assert (client.returncode, out) == (0, "nightly\n"), err
-    wait_until(lambda: "begun" in watched["left"].states, timeout_s=10)
+def test_a_client_leaves_a_run_behind(left_behind: Watch) -> None:
+    assert list(left_behind.states)[-1] == "begun"
 
 
 def check(watch: Watch, end: str, timeout_s: float) -> None:
@@ -152,21 +153,21 @@ def check(watch: Watch, end: str, timeout_s: float) -> None:
 
 @pytest.mark.last
 @pytest.mark.timeout(420)
-def test_idle_machines_go_although_their_client_is_gone(watched: dict[str, Watch]) -> None:
-    check(watched["left"], "gone", timeout_s=400)
+def test_idle_machines_go_although_their_client_is_gone(left_behind: Watch) -> None:
+    check(left_behind, "gone", timeout_s=400)
     assert rh.ondemand_cluster("left", instance_type="CPU:2").status().state == "down"
 
 
 @pytest.mark.last
 @pytest.mark.timeout(420)
 def test_idle_machines_stop_although_a_client_is_there(
-    held: rh.OnDemandCluster, watched: dict[str, Watch], region: Region
+    held: rh.OnDemandCluster, held_on: Watch, region: Region
 ) -> None:
-    watch = watched["held"]
-    wait_until(lambda: {"stopping", "stopped"} & watch.states.keys(), timeout_s=400)
-    watch.states["stopped"] = watch.states.get("stopping", watch.states.get("stopped", 0.0))
-    watch.states.pop("stopping", None)
-    check(watch, "stopped", timeout_s=1)
+    seen = held_on.states
+    wait_until(lambda: {"stopping", "stopped"} & seen.keys(), timeout_s=400)
+    seen["stopped"] = seen.get("stopping", seen.get("stopped", 0.0))
+    seen.pop("stopping", None)
+    check(held_on, "stopped", timeout_s=1)
     wait_until(lambda: region.instances("held")[0].state == "stopped", timeout_s=30)
     assert held.status().state == "stopped"
     with pytest.raises(
