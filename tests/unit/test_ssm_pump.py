@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
+import struct
 import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, cast
@@ -15,8 +17,10 @@ from websockets.sync.server import ServerConnection, serve
 
 from runhouse.errors import SSMUnavailableError
 from runhouse.ssh.ssm import pump as pumps
+from runhouse.ssh.ssm.link import Link
 from runhouse.ssh.ssm.pump import Pump
 from runhouse.ssh.ssm.service import Service, Ticket
+from tests.rigs.sagemakerbox import ssmproto
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,6 +68,17 @@ def gateway(handler: Callable[[ServerConnection], None]) -> Iterator[Account]:
             thread.join()
 
 
+def upgraded(listening: socket.socket) -> tuple[socket.socket, ServerProtocol]:
+    """Take a connection, and make it a websocket."""
+    connection, _ = listening.accept()
+    protocol = ServerProtocol()
+    protocol.receive_data(connection.recv(65536))
+    for event in protocol.events_received():
+        protocol.send_response(protocol.accept(cast("Request", event)))
+    connection.sendall(b"".join(protocol.data_to_send()))
+    return connection, protocol
+
+
 @contextmanager
 def deaf_gateway() -> Iterator[Account]:
     """Upgrade connections, and never say anything then, not even to pings."""
@@ -72,13 +87,7 @@ def deaf_gateway() -> Iterator[Account]:
     def run(listening: socket.socket) -> None:
         with suppress(OSError):
             while True:
-                connection, _ = listening.accept()
-                kept.append(connection)
-                protocol = ServerProtocol()
-                protocol.receive_data(connection.recv(65536))
-                for event in protocol.events_received():
-                    protocol.send_response(protocol.accept(cast("Request", event)))
-                connection.sendall(b"".join(protocol.data_to_send()))
+                kept.append(upgraded(listening)[0])
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=run, args=(listening,))
@@ -135,6 +144,74 @@ def test_a_gateway_that_falls_silent_is_tried_again(monkeypatch: pytest.MonkeyPa
     assert error.code == "Refused"
     assert "was silent for" in str(error)
     assert account.calls[1:] == ["resume s-1", "resume s-1", "terminate s-1"]
+
+
+def closed(why: str) -> bytes:
+    return ssmproto.pack(ssmproto.CLOSED, json.dumps({"Output": why}).encode())
+
+
+def test_what_is_said_last_is_told_although_sending_has_failed_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sends, gone = threading.Semaphore(0), threading.Event()
+
+    class SlowLink(Link):
+        """Be overtaken by the end of the connection while it sends."""
+
+        sent = 0
+
+        def send(self, data: bytes = b"") -> None:
+            self.sent += 1
+            if self.sent > 1:
+                sends.release()
+                assert gone.wait(5)
+            super().send(data)
+
+    def end_abruptly(listening: socket.socket) -> None:
+        connection, protocol = upgraded(listening)
+        assert sends.acquire(timeout=5)
+        protocol.send_binary(closed("Session terminated by user"))
+        connection.sendall(b"".join(protocol.data_to_send()))
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+        gone.set()
+
+    monkeypatch.setattr(pumps, "Link", SlowLink)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=end_abruptly, args=(listening,))
+        thread.start()
+        account = Account(listening.getsockname()[1])
+        error = failed(account)
+        thread.join()
+    assert error.code == "ChannelClosed"
+    assert "The session was ended: Session terminated by user." in str(error)
+    assert account.calls == ["start AWS-StartSSHSession 22"]
+
+
+def test_a_reader_that_is_slow_gets_all_of_a_session_that_has_ended() -> None:
+    pieces = [bytes([number % 256]) * 1024 for number in range(3000)]
+
+    def say_all(connection: ServerConnection) -> None:
+        for number, piece in enumerate(pieces):
+            connection.send(ssmproto.pack(ssmproto.OUTPUT, piece, number, ssmproto.T_OUTPUT))
+        connection.send(closed(""))
+
+    (source, writing), (reading, sink) = os.pipe(), os.pipe()
+    with gateway(say_all) as account, open(reading, "rb") as arrived:
+        pump = Pump(cast("Service", account), source=source, sink=sink)
+
+        def carry() -> None:
+            pump.run()
+            os.close(sink)
+
+        thread = threading.Thread(target=carry)
+        thread.start()
+        thread.join(0.5)
+        assert thread.is_alive(), "it waits for the reader"
+        assert arrived.read() == b"".join(pieces)
+        thread.join()
+    os.close(source)
+    os.close(writing)
 
 
 def test_a_connection_that_does_not_come_back_is_told() -> None:

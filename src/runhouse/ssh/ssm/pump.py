@@ -94,6 +94,9 @@ class Pump:
             self._begin(ticket)
             while not self._over:
                 self._converse(ticket.session_id)
+            if self._channel.closed is not None:
+                os.set_blocking(self._sink, True)
+                self._deliver([])
         finally:
             self._part(ticket.session_id)
         if self._channel.closed:
@@ -106,8 +109,14 @@ class Pump:
             while not self._over:
                 self._turn()
         except _BREAKS as error:
+            with suppress(*_BREAKS):  # what the agent has said last may be there all the same
+                while self._receive(time.monotonic()):
+                    continue
             self._link.close()
-            self._resume(session_id, error, self._resume_timeout_s)
+            if self._channel.closed is None:
+                self._resume(session_id, error, self._resume_timeout_s)
+            else:
+                self._over = True
 
     def _prepare_pipes(self) -> None:
         """Let pipes hold more (Linux), and let no reader keep us from the network."""
@@ -195,13 +204,14 @@ class Pump:
         if channel.lost:
             msg = "the gateway closed the connection"
             raise LinkError(msg)
-        if channel.closed is not None and not self._waiting:
+        if channel.closed is not None:
             self._over = True
 
-    def _receive(self, now: float) -> None:
+    def _receive(self, now: float) -> bool:
+        """Take what has come, and tell whether anything has."""
         data = self._link.receive()
         if not data:
-            return
+            return False
         channel = self._channel
         self._heard = now
         channel.feed(data, now)
@@ -210,6 +220,7 @@ class Pump:
         self._deliver(channel.output())
         while channel.notes:
             sys.stderr.write(f"{channel.notes.pop(0)}\n")
+        return True
 
     def _wait(self) -> list[tuple[int, int]]:
         """Return the descriptors that are ready."""
