@@ -18,6 +18,7 @@ import socket
 import subprocess
 import tempfile
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -292,7 +293,8 @@ class Machine:
         sessions = self.processes("sshd: ")
         for process in sessions:
             if process.command[0].startswith("sshd: "):
-                os.kill(process.pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):  # it has ended with one that was killed before
+                    os.kill(process.pid, signal.SIGKILL)
 
     def rotate_host_key(self) -> None:
         """Give the machine another host key, as if it had been set up anew."""

@@ -72,10 +72,10 @@ def test_no_code_of_an_object_is_run() -> None:
 
 
 def test_very_many_parts_take_no_time() -> None:
-    began = time.monotonic()
+    began = time.process_time()
     assert size_of([[i] for i in range(10**6)]) > 8 * 10**6
     assert size_of({i: i for i in range(10**6)}) > 10**7
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_after_some_time_the_rest_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
