@@ -18,7 +18,7 @@ run() {
 }
 
 code=0
-run --numprocesses "${TEST_PROCESSES:-3}" -m "not serial" "$@" || code=$?
+run --numprocesses "${TEST_PROCESSES:-4}" -m "not serial" "$@" || code=$?
 if [ "$code" = 1 ]; then
     echo "Once more, one by one: a few tests that have failed may have waited for the others."
     code=0
