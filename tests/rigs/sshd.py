@@ -103,9 +103,10 @@ class Sshd:
         lines = [
             *(f"Port {self.port}", "ListenAddress 127.0.0.1", "ListenAddress ::1", "UsePAM no"),
             *(f'HostKey "{folder}/host"', f'AuthorizedKeysFile "{folder}/authorized"'),
-            *("StrictModes no", "PidFile none", "PermitRootLogin yes"),
-            # What runs there is the same user here: it is to learn no host keys in their home.
-            *(f'SetEnv "RH_SSH_CONFIG={self.config}"', *self._options),
+            *("StrictModes no", "PidFile none", "PermitRootLogin yes", *self._options),
+            # What runs there is the same user here, and is to learn no host keys in their home. Of
+            # several such lines the first counts: options may have one of their own.
+            f'SetEnv "RH_SSH_CONFIG={self.config}"',
         ]
         config.write_text("\n".join(lines) + "\n")
         sshd = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin:/sbin") or "sshd"
