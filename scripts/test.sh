@@ -3,6 +3,7 @@
 # Arguments go to pytest, both times.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/pytest_twice.sh
 
 # Without these, tests against real sshd processes, in shells, in a browser and with AWS's command line are
 # skipped, and each says what it misses.
@@ -10,20 +11,9 @@ scripts/debian.sh openssh-server openssh-client rsync sshfs iproute2 git busybox
 scripts/setup.sh dev
 unset PYTHONDONTWRITEBYTECODE # hundreds of processes import the same modules
 
-# Ends with pytest's code, but for 5 (no test was chosen), which is 0 here.
-run() {
-    local code=0
-    .venv/bin/python -m pytest "$@" || code=$?
-    [ "$code" = 5 ] || return "$code"
-}
-
+pytest=(.venv/bin/python -m pytest)
 code=0
-run --numprocesses "${TEST_PROCESSES:-4}" -m "not serial" "$@" || code=$?
-if [ "$code" = 1 ]; then
-    echo "Once more, one by one: a few tests that have failed may have waited for the others."
-    code=0
-    run --last-failed --last-failed-no-failures none --maxfail 10 -m "not serial" "$@" || code=$?
-fi
+run --numprocesses "${TEST_PROCESSES:-4}" -m "not serial" "$@" || once_more $? -m "not serial" "$@" || code=$?
 # Failed tests (1) do not keep the others from running; being interrupted (2) and the like do.
 if [ "$code" -le 1 ] && grep -rqE --include='test_*.py' 'mark\.serial\b' tests; then
     run -m serial "$@" || code=$?
