@@ -122,8 +122,9 @@ remote = rh.function(sample.work).to(cluster)
 print(remote.options(run_name="nightly").run({BUSY_S}, "~/{MARK}").key)
 """
     with watching("left", region) as watch:
-        out, err = begin(*script(lines)).communicate(timeout=240)
-        assert out == "nightly\n", err
+        client = begin(*script(lines))
+        out, err = client.communicate(timeout=240)
+        assert (client.returncode, out) == (0, "nightly\n"), err
         wait_until(lambda: "begun" in watch.states, timeout_s=10)
         yield watch
 
