@@ -49,6 +49,10 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(90)
 ROOT = Path(__file__).parents[2]
+on_this_machine = pytest.mark.parametrize("cluster", ["local"], indirect=True)
+on_another_one = pytest.mark.parametrize(
+    "cluster", ["byo-key", "byo-password", "proxy-jump"], indirect=True
+)
 
 
 # -- keys -------------------------------------------------------------------------------------
@@ -194,9 +198,8 @@ def test_a_proxy_arrives_as_a_proxy(cluster: rh.Cluster, shelf: Any) -> None:
         assert holder.shelf.key == "shelf"
 
 
+@on_this_machine  # what a worker of another one calls `here` has no address
 def test_a_proxy_made_there_works_here(cluster: rh.Cluster) -> None:
-    if cluster.name != "local":
-        pytest.skip("what a worker calls `here` has no address")
     made = rh.function(make_here).to(cluster)(3)
     assert (made.key, made.add(1)) == ("made-there", 4)
     made.delete()
@@ -230,11 +233,10 @@ def test_a_proxy_works_from_another_cluster(
     copied.delete()
 
 
+@on_another_one
 def test_an_object_of_this_machine_cannot_be_reached_from_another_one(
     cluster: rh.Cluster, here: rh.Cluster
 ) -> None:
-    if cluster.name == "local":
-        pytest.skip("it is this machine")
     mine = make(here, Shelf, 1, name="mine")
     with pytest.raises(ConnectError, match="only its own processes reach"):
         rh.function(add_to).to(cluster)(mine, 1)
@@ -285,9 +287,8 @@ assert len(gone[0]) == 2
 """
 
 
-def test_unnamed_objects_end_with_the_process(cluster: rh.Cluster, here: rh.Cluster) -> None:
-    if cluster.name != "local":
-        pytest.skip("the program knows this machine only")
+@on_this_machine  # which is the only one that the program knows
+def test_unnamed_objects_end_with_the_process(here: rh.Cluster) -> None:
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM], capture_output=True, text=True, check=False, cwd=ROOT
     )
