@@ -276,12 +276,12 @@ def launch(name: str, wanted: Wanted, autostop_mins: int, stops: Stops) -> Machi
                 task, cluster_name=name, **launching, **_autostop(autostop_mins, stops)
             )
 
-    for tries_left in reversed(range(_RACES)):
+    for attempt in range(1, _RACES + 1):
         try:
             _ask(name, "Launching", submit, settings.load().launch_timeout_s, show=True)
             break
         except CapacityError as error:
-            if not (tries_left and is_race(error.reason)):
+            if attempt == _RACES or not is_race(error.reason):
                 raise
     return _found(name)
 
